@@ -1,0 +1,30 @@
+/** Gzip with a bound on what comes out: the only importer of node:zlib in the protocol zone. Synchronous, deterministic. */
+import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from 'node:zlib'
+import { MalformedError } from './errors.ts'
+
+export function gzip(bytes: Uint8Array): Uint8Array {
+  return gzipSync(bytes)
+}
+
+/** @throws {MalformedError} on bad data or when more than `limit` bytes would come out. */
+export function gunzip(bytes: Uint8Array, limit: number): Uint8Array {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: limit })
+  } catch {
+    throw new MalformedError('bad gzip')
+  }
+}
+
+/** The deflate stream alone, without gzip's header and trailer. `level` 0 stores. */
+export function deflateRaw(bytes: Uint8Array, level: number): Uint8Array {
+  return deflateRawSync(bytes, { level })
+}
+
+/** @throws {MalformedError} as `gunzip`. */
+export function inflateRaw(bytes: Uint8Array, limit: number): Uint8Array {
+  try {
+    return inflateRawSync(bytes, { maxOutputLength: limit })
+  } catch {
+    throw new MalformedError('bad deflate stream')
+  }
+}
