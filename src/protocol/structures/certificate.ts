@@ -45,7 +45,7 @@ export interface KeyTypes {
 export function readCertificate(r: Reader): KeyTypes {
   const type = r.u8()
   const body = r.sub(r.u16())
-  if (type === NULL_CERTIFICATE) return keyTypes(SignatureType.DsaSha1, EncryptionType.ElGamal, body)
+  if (type === NULL_CERTIFICATE) return keyTypes(SignatureType.DSA_SHA1, EncryptionType.ElGamal, body)
   if (type !== KEY_CERTIFICATE) throw new MalformedError(`certificate of type ${type}`)
   const signingType = body.u16()
   const encryptionType = body.u16()

@@ -71,7 +71,7 @@ export function newRouterIdentity(random: Random): LocalIdentity {
   const encryption = generateX25519(random)
   const signing = generateEd25519(random)
   const keys = concat(encryption.publicKey, padding(random, KEY_AREA - 64), signing.publicKey)
-  const certificate = writeKeyCertificate(SignatureType.Ed25519, EncryptionType.X25519)
+  const certificate = writeKeyCertificate(SignatureType.EdDSA_SHA512_Ed25519, EncryptionType.X25519)
   return { identity: readIdentity(new Reader(concat(keys, certificate))), signing, encryption }
 }
 
@@ -79,7 +79,7 @@ export function newRouterIdentity(random: Random): LocalIdentity {
 export function newDestination(random: Random): LocalIdentity {
   const signing = generateEd25519(random)
   const keys = concat(padding(random, KEY_AREA - 32), signing.publicKey)
-  const certificate = writeKeyCertificate(SignatureType.Ed25519, EncryptionType.ElGamal)
+  const certificate = writeKeyCertificate(SignatureType.EdDSA_SHA512_Ed25519, EncryptionType.ElGamal)
   const identity = readIdentity(new Reader(concat(keys, certificate)))
   return { identity, signing, encryption: destinationEncryption(signing) }
 }

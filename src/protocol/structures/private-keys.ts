@@ -22,7 +22,7 @@ const ED25519_PRIVATE = 32
 export function readPrivateKeys(bytes: Uint8Array): LocalIdentity {
   const r = new Reader(new Uint8Array(bytes))
   const identity = readIdentity(r)
-  if (identity.signingType !== SignatureType.Ed25519)
+  if (identity.signingType !== SignatureType.EdDSA_SHA512_Ed25519)
     throw new MalformedError(`key file: signature type ${identity.signingType} is not supported`)
   const encryptionType = identity.encryptionType
   if (encryptionType !== EncryptionType.ElGamal && encryptionType !== EncryptionType.X25519)
