@@ -4,7 +4,7 @@
  */
 import { concat, utf8 } from '../../base/bytes.ts'
 import { open, seal } from '../aead.ts'
-import { hkdf2 } from '../hkdf.ts'
+import { hkdf, hkdf2 } from '../hkdf.ts'
 import { sha256 } from '../sha256.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -43,6 +43,15 @@ export class SymmetricState {
 
   mixHash(data: Uint8Array): void {
     this.h = sha256(this.h, data)
+  }
+
+  /** For pre-shared keys (noise-protocol, 9.1). */
+  mixKeyAndHash(psk: Uint8Array): void {
+    const out = hkdf(this.ck, psk, '', 96)
+    this.ck = out.subarray(0, 32)
+    this.mixHash(out.subarray(32, 64))
+    this.#k = out.subarray(64)
+    this.#n = 0
   }
 
   /** n starts again at 0. */
