@@ -1,11 +1,13 @@
-import { defineConfig } from 'vitest/config'
+import type { ViteUserConfig } from 'vitest/config'
 
-// biome-ignore lint/style/noDefaultExport: vitest reads the default export
-export default defineConfig({
+const config: ViteUserConfig = {
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/interop/**', 'test/e2e/**'],
     testTimeout: 60_000,
     maxWorkers: 2,
   },
-})
+}
+
+// biome-ignore lint/style/noDefaultExport: vitest reads the default export
+export default config
