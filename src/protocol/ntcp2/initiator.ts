@@ -1,0 +1,112 @@
+/** The initiator's (Alice's) half of the handshake: SessionRequest, SessionCreated, SessionConfirmed. */
+import { concat, Reader } from '../../base/bytes.ts'
+import type { Millis } from '../../base/clock.ts'
+import { SymmetricState } from '../../crypto/noise/symmetric-state.ts'
+import { generateX25519 } from '../../crypto/x25519.ts'
+import { roundedSeconds } from '../blocks/date-time.ts'
+import { TerminationReason } from '../blocks/termination.ts'
+import { dataPhaseKeys } from './data-phase.ts'
+import {
+  EphemeralObfuscation,
+  type Handshake,
+  hasHighBit,
+  type Local,
+  OUR_PADDING_OPTIONS,
+  type Refused,
+  type Remote,
+} from './handshake.ts'
+import {
+  MAX_PADDING_ACCEPTED,
+  MAX_PADDING_SENT,
+  MAX_PART2_PADDING,
+  MAX_SKEW_MS,
+  PROTOCOL_NAME,
+  readSessionCreatedOptions,
+  SESSION_REQUEST_LENGTH,
+  sessionConfirmedPart2Length,
+  VERSION,
+  writeSessionConfirmedPayload,
+  writeSessionRequestOptions,
+} from './messages.ts'
+
+/**
+ * `routerInfo` is our own, as it goes into SessionConfirmed: it is fixed here, because its length stands in SessionRequest.
+ */
+export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, start: Millis): Handshake {
+  const { random, clock } = local
+  const bobHash = remote.routerInfo.hash
+  const obfuscation = new EphemeralObfuscation(bobHash, remote.iv)
+  const noise = SymmetricState.start(PROTOCOL_NAME, local.prologue)
+  noise.mixHash(remote.staticKey)
+
+  // SessionRequest: -> e, es
+  const e = generateX25519(random)
+  noise.mixHash(e.publicKey)
+  const es = e.agree(remote.staticKey)
+  if (es === undefined) return refused('static key of low order')
+  noise.mixKey(es)
+  const confirmedPadding = random.below(MAX_PART2_PADDING + 1)
+  const requestPadding = random.bytes(random.below(MAX_PADDING_SENT + 1))
+  const sealed = noise.encryptAndHash(
+    writeSessionRequestOptions({
+      netId: local.netId,
+      version: VERSION,
+      paddingLength: requestPadding.length,
+      part2Length: sessionConfirmedPart2Length(routerInfo.length, confirmedPadding),
+      timestamp: roundedSeconds(clock.wall(start)),
+    }),
+  )
+  if (requestPadding.length > 0) noise.mixHash(requestPadding)
+  const sessionRequest = concat(obfuscation.hide(e.publicKey), sealed, requestPadding)
+
+  // SessionCreated: <- e, ee
+  const { bytes: created, now } = yield { send: sessionRequest, read: SESSION_REQUEST_LENGTH }
+  const y = obfuscation.reveal(created.subarray(0, 32))
+  if (hasHighBit(y)) return refused('Y out of range')
+  noise.mixHash(y)
+  const ee = e.agree(y)
+  if (ee === undefined) return refused('Y of low order')
+  noise.mixKey(ee)
+  const options = noise.decryptAndHash(created.subarray(32))
+  // The responder has another static key, hash or IV than its RouterInfo says, or it is not an I2P router.
+  if (options === undefined) return refused('SessionCreated does not verify')
+  const { paddingLength, timestamp } = readSessionCreatedOptions(new Reader(options))
+
+  // Bob wrote his time half a round trip ago ("Clock Skew Guidelines"). He has proved his static key by now.
+  const rttMs = now - start
+  const clockOffset = timestamp * 1000 - clock.wall(now) + Math.round(rttMs / 2)
+  if (Math.abs(clockOffset) > MAX_SKEW_MS) {
+    return { ...refused(`clocks differ by ${clockOffset} ms`, TerminationReason.clockSkew), clockOffset }
+  }
+  if (paddingLength > MAX_PADDING_ACCEPTED) {
+    return refused('padding too long', TerminationReason.paddingViolation)
+  }
+  if (paddingLength > 0) {
+    const { bytes: padding } = yield { read: paddingLength }
+    noise.mixHash(padding)
+  }
+
+  // SessionConfirmed: -> s, se. Part 1 is sealed with the key from SessionCreated and n = 1, which the spec once calls
+  // "from handshake message 1".
+  const part1 = noise.encryptAndHash(local.staticKeys.publicKey)
+  const se = local.staticKeys.agree(y)
+  if (se === undefined) return refused('Y of low order')
+  noise.mixKey(se)
+  const part2 = noise.encryptAndHash(
+    writeSessionConfirmedPayload(routerInfo, OUR_PADDING_OPTIONS, confirmedPadding),
+  )
+  return {
+    kind: 'established',
+    send: concat(part1, part2),
+    keys: dataPhaseKeys(noise, 'initiator'),
+    remote: remote.routerInfo,
+    options: undefined,
+    clockOffset,
+    rttMs,
+  }
+}
+
+/** "Alice must halt further message processing and close the connection without responding." */
+function refused(why: string, reason: number = TerminationReason.sessionCreatedError): Refused {
+  return { kind: 'refused', reason, manner: 'reset', why }
+}
