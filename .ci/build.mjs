@@ -17,8 +17,7 @@ const { outputFiles, metafile } = await build({
   platform: 'node',
   format: 'cjs',
   target: `node${needed}`,
-  minifySyntax: true,
-  minifyWhitespace: true, // names stay: a stack trace in a report must be readable
+  minifySyntax: true, // lines and names stay: a stack trace in a report must be readable
   legalComments: 'none', // the notices below have them all
   external: ['sodium-native'],
   define: { RAMSONS_VERSION: JSON.stringify(version), 'import.meta.url': 'RAMSONS_URL' },
@@ -42,9 +41,9 @@ if (+found[0] < ${major} || (+found[0] === ${major} && +found[1] < ${minor})) {
 }
 vm.compileFunction(
   program(),
-  ['require', 'RAMSONS_URL'],
+  ['require', 'module', 'RAMSONS_URL'],
   { filename: fileURLToPath(import.meta.url), importModuleDynamically: vm.constants && vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER }
-)(createRequire(import.meta.url), import.meta.url)
+)(createRequire(import.meta.url), {}, import.meta.url)
 function program() {
   return ${JSON.stringify(outputFiles[0].text)}
 }
