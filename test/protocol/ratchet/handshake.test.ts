@@ -39,7 +39,7 @@ function DECRYPT(k: Uint8Array, n: number, ciphertext: Uint8Array, ad: Uint8Arra
   nonce[5] = n >> 8
   const end = ciphertext.length - 16
   const d = createDecipheriv('chacha20-poly1305', k, nonce, { authTagLength: 16 })
-  d.setAAD(ad).setAuthTag(ciphertext.subarray(end))
+  d.setAAD(ad, { plaintextLength: end }).setAuthTag(ciphertext.subarray(end))
   return concat(d.update(ciphertext.subarray(0, end)), d.final())
 }
 
@@ -247,7 +247,7 @@ describe('tag sets', () => {
       if (fate < 2) continue
       if (fate < 4) late.push(m)
       else take(m)
-      if (late.length > 4) take(late.splice(random.below(late.length), 1)[0]!)
+      if (late.length > 1) take(late.shift()!)
     }
     expect(table.size).toBeLessThan(1024)
     set.close()
