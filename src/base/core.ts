@@ -32,7 +32,10 @@ export interface TcpCore<E> {
   received(id: LinkId, bytes: Uint8Array, now: Millis, out: Sink<E>): void
   /** Also after our own tcpEnd, and instead of `connected` when the attempt failed. */
   closed(id: LinkId, now: Millis, out: Sink<E>): void
-  /** The socket's buffer has drained after it was full. */
+  /**
+   * Every byte handed over with `tcpData` has gone to the operating system. The host says so after each turn that wrote
+   * something, as soon as it is true; a core that does not hear it stops writing.
+   */
   writable(id: LinkId, now: Millis, out: Sink<E>): void
 }
 

@@ -2,10 +2,10 @@
  * All connections of one router on one network: hand it a message and a router's hash. It dials, accepts, queues, decides
  * between duplicate sessions, and tells the rest through events. NTCP2 only.
  */
-import { compareBytes, sameBytes } from '../../base/bytes.ts'
+import { sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../../base/core.ts'
-import { Deadlines, earliest } from '../../base/deadlines.ts'
+import { earliest } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { SeenFilter } from '../../base/lru.ts'
@@ -14,6 +14,7 @@ import type { X25519KeyPair } from '../../crypto/x25519.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import { type I2npMessage, MAX_MESSAGE, STANDARD_HEADER } from '../../protocol/i2np/message.ts'
 import {
+  type Established,
   type Handshake,
   type Local,
   MAX_ROUTER_INFO_AGE_MS,
@@ -35,43 +36,18 @@ import {
 } from '../../protocol/structures/router-info.ts'
 import { dialable, isReserved, mayComeFrom, parseAddress } from './addresses.ts'
 import { Backoff } from './backoff.ts'
+import type { PeerStatus, TransportEvent } from './events.ts'
 import { DEFAULT_LIMITS, type TransportLimits } from './limits.ts'
-import { crossed, Link, Peer } from './peer.ts'
+import { Links } from './links.ts'
+import { Link, type Peer } from './peer.ts'
 import { InboundRate } from './rate-limit.ts'
+import { SessionSink } from './session-sink.ts'
 import { Wanted } from './wanted.ts'
 
 // Implementation constants
 
 /** Handshake values remembered against replay: more than the common rate limit lets pass in a generation. */
 const MAX_REPLAY = 8192
-
-export type TransportEvent =
-  | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
-  | {
-      readonly kind: 'session-open'
-      readonly peer: Hash
-      readonly routerInfo: RouterInfo
-      readonly endpoint: Endpoint
-      readonly initiator: boolean
-      /** Of an adopted connection. */
-      readonly linkName: string | undefined
-    }
-  /** The last session with this router; `reason` is a TerminationReason, theirs or ours. */
-  | { readonly kind: 'session-closed'; readonly peer: Hash; readonly reason: number }
-  | { readonly kind: 'dial-failed'; readonly peer: Hash }
-  /** Answer with `routerFound` or `routerNotFound`. */
-  | { readonly kind: 'unknown-router'; readonly peer: Hash }
-  /** A peer's own, signature, network and date checked; `flood` asks a floodfill to pass it on. */
-  | {
-      readonly kind: 'router-info'
-      readonly routerInfo: RouterInfo
-      readonly flood: boolean
-      readonly from: Hash
-    }
-  /** An authenticated peer's clock minus ours, ms. */
-  | { readonly kind: 'clock'; readonly peer: Hash; readonly offset: number }
-  /** An adopted connection has ended. */
-  | { readonly kind: 'link-closed'; readonly link: LinkId }
 
 export interface TransportOptions {
   readonly local: LocalIdentity
@@ -87,36 +63,18 @@ export interface TransportOptions {
   readonly routers: { get(hash: Hash): RouterInfo | undefined }
 }
 
-export interface PeerStatus {
-  readonly hash: Hash
-  readonly endpoint: Endpoint
-  readonly linkName: string | undefined
-  readonly initiator: boolean
-  readonly since: Millis
-  readonly bytesIn: number
-  readonly bytesOut: number
-  readonly rttMs: Millis | undefined
-}
-
 export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEvent> {
   readonly #local: Local
   readonly #log: Log
   readonly #limits: TransportLimits
   readonly #routers: TransportOptions['routers']
-  readonly #links = new Map<LinkId, Link>()
-  readonly #peers = new Map<HashKey, Peer>()
-  readonly #halfOpen = new Set<Link>()
-  readonly #deadlines = new Deadlines<Link>()
+  readonly #links: Links
   readonly #wanted = new Wanted()
   readonly #backoff: Backoff
   readonly #rate: InboundRate
   readonly #inner: SessionSink
   #replay: SeenFilter<HashKey> | undefined
   #routerInfo: RouterInfo | undefined
-  #dialling = 0
-  #established = 0
-  #dirty: Link[] = []
-  #dirtySince: Millis | undefined
 
   constructor(options: TransportOptions) {
     const { ntcp2, netId, random, clock } = options
@@ -125,6 +83,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     this.#log = options.log
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#routers = options.routers
+    this.#links = new Links(hash)
     this.#backoff = new Backoff(random)
     this.#rate = new InboundRate(this.#limits)
     this.#inner = new SessionSink((e, now, out) => this.#sessionEvent(e, now, out))
@@ -141,25 +100,11 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   }
 
   isConnected(hash: Hash): boolean {
-    return this.#peers.get(hashKey(hash))?.current !== undefined
+    return this.#links.find(hashKey(hash))?.current !== undefined
   }
 
-  *peers(): IterableIterator<PeerStatus> {
-    for (const { hash, current } of this.#peers.values()) {
-      if (current === undefined) continue
-      const { endpoint, linkName, initiator, session, rttMs } = current
-      const since = current.establishedAt!
-      yield {
-        hash,
-        endpoint,
-        linkName,
-        initiator,
-        since,
-        bytesIn: session.bytesIn,
-        bytesOut: session.bytesOut,
-        rttMs,
-      }
-    }
+  peers(): IterableIterator<PeerStatus> {
+    return this.#links.status()
   }
 
   /**
@@ -169,10 +114,12 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   send(to: Hash, message: I2npMessage, now: Millis, out: Sink<TransportEvent>): boolean {
     if (message.payload.length > MAX_MESSAGE - STANDARD_HEADER) return false
     const key = hashKey(to)
-    const peer = this.#peers.get(key)
+    const peer = this.#links.find(key)
     const link = peer?.current ?? peer?.dialling
     if (link !== undefined) {
-      this.#queue(link, message, now, out)
+      link.session.output.push(message)
+      if (link.session.output.bytes < FRAME_TARGET) this.#links.markDirty(link, now)
+      else link.session.flush(now, this.#inner.with(now, out))
       return true
     }
     const ri = this.#routers.get(to)
@@ -187,7 +134,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     return held !== 'full'
   }
 
-  /** The answer to `unknown-router`; also a newer RouterInfo of a router that could not be reached. */
+  /** The answer to `unknown-router`: dials, if there is still something to send. */
   routerFound(ri: RouterInfo, now: Millis, out: Sink<TransportEvent>): void {
     const key = hashKey(ri.hash)
     if (this.#wanted.has(key) && this.#dial(ri, now, out) === undefined) {
@@ -216,78 +163,59 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     out: Sink<TransportEvent>,
     iv?: Uint8Array,
   ): void {
-    const inner = this.#inner.with(now, out)
-    let steps: Handshake | undefined
-    let peer: Peer | undefined
-    if (role === 'responder') {
-      steps = this.#respond(now, (ri) =>
-        remote !== undefined && !sameBytes(ri.hash, remote.hash)
-          ? TerminationReason.staticKeyMismatch
-          : undefined,
-      )
-    } else if (remote !== undefined) {
-      const target = adoptedRemote(remote, iv)
-      if (target !== undefined) steps = this.#initiate(target, now)
-      peer = this.#peer(remote.hash)
-    }
+    const initiator = role === 'initiator'
+    const target = initiator && remote !== undefined ? adoptedRemote(remote, iv) : undefined
+    const steps = initiator
+      ? target && this.#initiate(target, now)
+      : this.#respond(now, (ri) =>
+          remote !== undefined && !sameBytes(ri.hash, remote.hash)
+            ? TerminationReason.staticKeyMismatch
+            : undefined,
+        )
     if (steps === undefined) {
       out.tcpEnd(id, true)
       out.event({ kind: 'link-closed', link: id })
       return
     }
-    const link = this.#open(id, endpoint, role === 'initiator', linkName, peer, now)
-    if (peer !== undefined && peer.dialling === undefined) this.#setDialling(peer, link)
+    const peer = target && this.#links.peer(target.routerInfo.hash)
+    const inner = this.#inner.with(now, out)
+    const link = this.#open(id, endpoint, initiator, linkName, peer, now)
     link.session.start(steps, now, inner)
     if (rest.length > 0) link.session.received(rest, now, inner)
-    this.#settle(link)
+    this.#links.settle(link)
   }
 
   /** Ends the session with one router. */
   disconnect(hash: Hash, reason: number, now: Millis, out: Sink<TransportEvent>): void {
     const inner = this.#inner.with(now, out)
-    for (const link of [...this.#links.values()]) {
-      if (link.peer !== undefined && sameBytes(link.peer.hash, hash)) {
-        link.session.terminate(reason, 'disconnected', now, inner)
-      }
+    for (const { peer, session } of [...this.#links.all()]) {
+      if (peer !== undefined && sameBytes(peer.hash, hash))
+        session.terminate(reason, 'disconnected', now, inner)
     }
   }
 
   /** Ends everything, telling the peers why. */
   shutdown(now: Millis, out: Sink<TransportEvent>): void {
     const inner = this.#inner.with(now, out)
-    for (const link of [...this.#links.values()]) {
-      link.session.terminate(TerminationReason.shutdown, 'shutting down', now, inner)
+    for (const { session } of [...this.#links.all()]) {
+      session.terminate(TerminationReason.shutdown, 'shutting down', now, inner)
     }
   }
 
   /** Sends what was queued this turn. */
   flush(now: Millis, out: Sink<TransportEvent>): void {
-    if (this.#dirty.length === 0) return
-    const dirty = this.#dirty
-    this.#dirty = []
-    this.#dirtySince = undefined
-    const inner = this.#inner.with(now, out)
-    for (const link of dirty) {
-      link.dirty = false
-      link.session.flush(now, inner)
-    }
+    this.#links.flush(now, this.#inner.with(now, out))
   }
 
   accepted(id: LinkId, from: Endpoint, now: Millis, out: Sink<TransportEvent>): void {
-    const source = parseAddress(from.address)
-    const steps =
-      source !== undefined &&
-      (this.#limits.allowReserved || !isReserved(source)) &&
-      this.#admit(from, now, out)
-        ? this.#respond(now, (ri) => (mayComeFrom(ri, source) ? undefined : TerminationReason.banned))
-        : undefined
+    const steps = this.#welcome(from, now, out)
     if (steps === undefined) {
       out.tcpEnd(id, true)
       return
     }
     const link = this.#open(id, from, false, undefined, undefined, now)
     link.session.start(steps, now, this.#inner.with(now, out))
-    this.#settle(link)
+    this.#links.settle(link)
   }
 
   connected(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
@@ -296,14 +224,14 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     const steps = this.#initiate(link.begin, now)
     link.begin = undefined
     if (steps !== undefined) link.session.start(steps, now, this.#inner.with(now, out))
-    this.#settle(link)
+    this.#links.settle(link)
   }
 
   received(id: LinkId, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
     const link = this.#links.get(id)
     if (link === undefined) return
     link.session.received(bytes, now, this.#inner.with(now, out))
-    this.#settle(link)
+    this.#links.settle(link)
   }
 
   closed(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
@@ -317,51 +245,29 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   timeout(now: Millis, out: Sink<TransportEvent>): void {
     this.flush(now, out)
     const inner = this.#inner.with(now, out)
-    for (let link = this.#deadlines.due(now); link !== undefined; link = this.#deadlines.due(now)) {
-      link.deadline = undefined
+    for (let link = this.#links.due(now); link !== undefined; link = this.#links.due(now)) {
       link.session.timeout(now, inner)
-      this.#settle(link)
+      this.#links.settle(link)
     }
     while (this.#wanted.expired(now) !== undefined);
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#dirtySince, earliest(this.#deadlines.next(), this.#wanted.next()))
-  }
-
-  #queue(link: Link, message: I2npMessage, now: Millis, out: Sink<TransportEvent>): void {
-    const { session } = link
-    session.output.push(message)
-    if (session.output.bytes >= FRAME_TARGET) session.flush(now, this.#inner.with(now, out))
-    else this.#markDirty(link, now)
-  }
-
-  #markDirty(link: Link, now: Millis): void {
-    if (link.dirty || link.session.state !== 'data') return
-    link.dirty = true
-    this.#dirty.push(link)
-    this.#dirtySince ??= now
+    return earliest(this.#links.dirtySince, earliest(this.#links.nextDeadline(), this.#wanted.next()))
   }
 
   #dial(ri: RouterInfo, now: Millis, out: Sink<TransportEvent>): Link | undefined {
     const key = hashKey(ri.hash)
     if (this.#routerInfo === undefined || !this.canDial(ri)) return undefined
-    if (this.#dialling >= this.#limits.maxDialling) return undefined
+    if (this.#links.dialling >= this.#limits.maxDialling) return undefined
     if (this.#backoff.waits(key, ri.published, now) || !this.#makeRoom(now, out)) return undefined
     const choices = dialable(ri, this.#limits)
     const { address, port, staticKey, iv } = choices[this.#backoff.count(key) % choices.length]!
     const id = out.tcpOpen({ address, port })
-    const peer = this.#peer(ri.hash)
+    const peer = this.#links.peer(ri.hash)
     const link = this.#open(id, { address, port }, true, undefined, peer, now, this.#wanted.take(key))
     link.begin = { routerInfo: ri, staticKey, iv }
-    this.#setDialling(peer, link)
-    this.#settle(link)
     return link
-  }
-
-  #setDialling(peer: Peer, link: Link): void {
-    peer.dialling = link
-    this.#dialling++
   }
 
   #initiate(remote: Remote, now: Millis): Handshake | undefined {
@@ -394,19 +300,25 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     const ours = (): Uint8Array => this.#routerInfo!.bytes
     const session = new Ntcp2Session(id, this.#local, ours, queue, this.#limits, now)
     const link = new Link(session, endpoint, initiator, linkName, peer, now)
-    this.#links.set(id, link)
-    if (!initiator) this.#halfOpen.add(link)
+    this.#links.add(link)
     return link
   }
 
-  /** Whether to begin one more handshake with a stranger. */
-  #admit(from: Endpoint, now: Millis, out: Sink<TransportEvent>): boolean {
-    if (!this.#rate.allow(from.address, now)) return false
-    if (this.#halfOpen.size < this.#limits.maxHalfOpen) return true
+  /** The handshake with a stranger, if it may begin. */
+  #welcome(from: Endpoint, now: Millis, out: Sink<TransportEvent>): Handshake | undefined {
+    const source = parseAddress(from.address)
+    if (source === undefined || (isReserved(source) && !this.#limits.allowReserved)) return undefined
+    if (!this.#rate.allow(from.address, now) || !this.#makeHalfOpenRoom(now, out)) return undefined
+    return this.#respond(now, (ri) => (mayComeFrom(ri, source) ? undefined : TerminationReason.banned))
+  }
+
+  #makeHalfOpenRoom(now: Millis, out: Sink<TransportEvent>): boolean {
+    const { halfOpen } = this.#links
+    if (halfOpen.size < this.#limits.maxHalfOpen) return true
     // A refused stranger who is only being kept waiting makes room for one who may be honest.
-    for (const link of this.#halfOpen) {
-      if (link.session.state !== 'draining') continue
-      link.session.terminate(TerminationReason.normal, 'too many handshakes', now, this.#inner.with(now, out))
+    for (const { session } of halfOpen) {
+      if (session.state !== 'draining') continue
+      session.terminate(TerminationReason.normal, 'too many handshakes', now, this.#inner.with(now, out))
       return true
     }
     return false
@@ -414,32 +326,11 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
 
   /** False when there are as many sessions as allowed and none of them is idle. */
   #makeRoom(now: Millis, out: Sink<TransportEvent>): boolean {
-    if (this.#established + this.#dialling < this.#limits.maxSessions) return true
-    let idlest: Link | undefined
-    for (const { current } of this.#peers.values()) {
-      if (current === undefined) continue
-      if (idlest === undefined || current.session.lastActive < idlest.session.lastActive) idlest = current
-    }
-    if (idlest === undefined || now - idlest.session.lastActive < this.#limits.evictIdleMs) return false
-    idlest.session.terminate(TerminationReason.idle, 'making room', now, this.#inner.with(now, out))
+    if (this.#links.established + this.#links.dialling < this.#limits.maxSessions) return true
+    const idlest = this.#links.idlest()?.session
+    if (idlest === undefined || now - idlest.lastActive < this.#limits.evictIdleMs) return false
+    idlest.terminate(TerminationReason.idle, 'making room', now, this.#inner.with(now, out))
     return true
-  }
-
-  #peer(hash: Hash): Peer {
-    const key = hashKey(hash)
-    let peer = this.#peers.get(key)
-    if (peer === undefined) {
-      peer = new Peer(hash, key)
-      this.#peers.set(key, peer)
-    }
-    return peer
-  }
-
-  #settle(link: Link): void {
-    const { deadline } = link.session
-    if (deadline === link.deadline || link.session.state === 'ended') return
-    link.deadline = deadline
-    this.#deadlines.set(link, deadline)
   }
 
   #sessionEvent(e: SessionEvent, now: Millis, out: Sink<TransportEvent>): void {
@@ -452,20 +343,10 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
         this.#peerRouterInfo(e.from, e.routerInfo, e.flood, now, out)
         return
       case 'established':
-        this.#opened(this.#links.get(e.session.link)!, e.result.remote, e.result.rttMs, now, out)
-        out.event({ kind: 'clock', peer: e.result.remote.hash, offset: e.result.clockOffset })
+        this.#established(this.#links.get(e.session.link)!, e.result, now, out)
         return
-      case 'ended': {
-        const link = this.#links.get(e.session.link)!
-        if (this.#log.enabled('debug')) {
-          const name = link.peer === undefined ? link.endpoint.address : shortHash(link.peer.hash)
-          this.#log.write('debug', `session with ${name} ended (${e.reason}): ${e.why}`)
-        }
-        if (e.clockOffset !== undefined && link.peer !== undefined) {
-          out.event({ kind: 'clock', peer: link.peer.hash, offset: e.clockOffset })
-        }
-        this.#ended(link, e.reason, now, out)
-      }
+      case 'ended':
+        this.#ended(this.#links.get(e.session.link)!, e, now, out)
     }
   }
 
@@ -490,130 +371,32 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     out.event({ kind: 'router-info', routerInfo, flood, from })
   }
 
-  #opened(link: Link, remote: RouterInfo, rttMs: Millis, now: Millis, out: Sink<TransportEvent>): void {
-    const peer = link.peer ?? this.#peer(remote.hash)
-    link.peer = peer
-    link.establishedAt = now
-    link.rttMs = rttMs
-    this.#established++
-    this.#halfOpen.delete(link)
-    if (peer.dialling === link) this.#dialled(peer)
-    this.#backoff.succeeded(peer.key)
-    this.#wanted.take(peer.key)?.moveTo(link.session.output)
-    const { endpoint, initiator, linkName } = link
-    const older = peer.current
-    if (older === undefined) {
-      peer.current = link
-      this.#log.write('debug', `session with ${shortHash(peer.hash)} open`)
-      out.event({ kind: 'session-open', peer: peer.hash, routerInfo: remote, endpoint, initiator, linkName })
-    } else {
-      this.#resolve(peer, older, link, now, out)
-      if (!initiator) out.event({ kind: 'router-info', routerInfo: remote, flood: false, from: peer.hash })
+  #established(link: Link, result: Established, now: Millis, out: Sink<TransportEvent>): void {
+    const { hash } = result.remote
+    const key = hashKey(hash)
+    link.rttMs = result.rttMs
+    this.#backoff.succeeded(key)
+    this.#wanted.take(key)?.moveTo(link.session.output)
+    if (this.#log.enabled('debug')) this.#log.write('debug', `session with ${shortHash(hash)} open`)
+    this.#links.opened(link, result.remote, now, this.#inner.with(now, out), out)
+    out.event({ kind: 'clock', peer: hash, offset: result.clockOffset })
+  }
+
+  #ended(link: Link, e: SessionEvent & { kind: 'ended' }, now: Millis, out: Sink<TransportEvent>): void {
+    const { peer } = link
+    if (this.#log.enabled('debug')) {
+      const name = peer === undefined ? link.endpoint.address : shortHash(peer.hash)
+      this.#log.write('debug', `session with ${name} ended (${e.reason}): ${e.why}`)
     }
-    this.#dropNeedlessDial(peer, now, out)
-    this.#markDirty(peer.current!, now)
-  }
-
-  /** Two sessions with one router: one goes on, and only the initiator of the other closes it, so that nothing is lost. */
-  #resolve(peer: Peer, older: Link, newer: Link, now: Millis, out: Sink<TransportEvent>): void {
-    const winner = peer.winner(older, newer, this.#local.hash)
-    const loser = winner === newer ? older : newer
-    peer.current = winner
-    loser.session.output.moveTo(winner.session.output)
-    peer.standby.add(loser)
-    if (crossed(older, newer) && !loser.initiator) return
-    loser.session.terminate(TerminationReason.normal, 'duplicate', now, this.#inner.with(now, out))
-  }
-
-  /** The peer has reached us while we were dialling it. The dial goes on only if its session would be the one to stay. */
-  #dropNeedlessDial(peer: Peer, now: Millis, out: Sink<TransportEvent>): void {
-    const { dialling, current } = peer
-    if (dialling === undefined || current === undefined) return
-    dialling.session.output.moveTo(current.session.output)
-    if (compareBytes(this.#local.hash, peer.hash) < 0) return
-    dialling.session.terminate(
-      TerminationReason.normal,
-      'connected meanwhile',
-      now,
-      this.#inner.with(now, out),
-    )
-  }
-
-  #dialled(peer: Peer): void {
-    peer.dialling = undefined
-    this.#dialling--
-  }
-
-  #ended(link: Link, reason: number, now: Millis, out: Sink<TransportEvent>): void {
-    const { peer, session } = link
-    this.#links.delete(session.link)
-    this.#deadlines.clear(link)
-    this.#halfOpen.delete(link)
-    if (link.linkName !== undefined) out.event({ kind: 'link-closed', link: session.link })
-    if (link.establishedAt !== undefined) this.#established--
-    else if (!link.initiator && reason !== TerminationReason.normal)
-      this.#rate.failed(link.endpoint.address, now)
-    if (peer === undefined) return
-    if (peer.dialling === link) {
-      this.#dialled(peer)
-      if (peer.current === undefined) {
-        const published = this.#routers.get(peer.hash)?.published ?? 0
-        this.#backoff.failed(peer.key, published, now)
-        out.event({ kind: 'dial-failed', peer: peer.hash })
-      }
+    if (e.clockOffset !== undefined && peer !== undefined) {
+      out.event({ kind: 'clock', peer: peer.hash, offset: e.clockOffset })
     }
-    peer.standby.delete(link)
-    if (peer.current === link) {
-      const [spare] = peer.standby
-      peer.current = spare
-      if (spare === undefined) out.event({ kind: 'session-closed', peer: peer.hash, reason })
-      else this.#promote(peer, spare, session.output, now)
-    }
-    if (peer.empty) this.#peers.delete(peer.key)
-  }
-
-  #promote(peer: Peer, spare: Link, queue: OutputQueue, now: Millis): void {
-    peer.standby.delete(spare)
-    queue.moveTo(spare.session.output)
-    this.#markDirty(spare, now)
-  }
-}
-
-/** What sessions write to: bytes pass through, events come to the transport first. */
-class SessionSink implements Sink<SessionEvent> {
-  readonly #handle: (e: SessionEvent, now: Millis, out: Sink<TransportEvent>) => void
-  now: Millis = 0
-  outer!: Sink<TransportEvent>
-
-  constructor(handle: (e: SessionEvent, now: Millis, out: Sink<TransportEvent>) => void) {
-    this.#handle = handle
-  }
-
-  /** Set anew at every entry into the transport. */
-  with(now: Millis, outer: Sink<TransportEvent>): this {
-    this.now = now
-    this.outer = outer
-    return this
-  }
-
-  udp(to: Endpoint, bytes: Uint8Array): void {
-    this.outer.udp(to, bytes)
-  }
-
-  tcpOpen(to: Endpoint): LinkId {
-    return this.outer.tcpOpen(to)
-  }
-
-  tcpData(id: LinkId, bytes: Uint8Array): void {
-    this.outer.tcpData(id, bytes)
-  }
-
-  tcpEnd(id: LinkId, reset?: boolean): void {
-    this.outer.tcpEnd(id, reset)
-  }
-
-  event(e: SessionEvent): void {
-    this.#handle(e, this.now, this.outer)
+    const refused =
+      link.establishedAt === undefined && !link.initiator && e.reason !== TerminationReason.normal
+    if (refused) this.#rate.failed(link.endpoint.address, now)
+    if (!this.#links.ended(link, e.reason, now, out)) return
+    this.#backoff.failed(peer!.key, this.#routers.get(peer!.hash)?.published ?? 0, now)
+    out.event({ kind: 'dial-failed', peer: peer!.hash })
   }
 }
 

@@ -1,0 +1,46 @@
+/** What a transport tells its owner. */
+import type { Millis } from '../../base/clock.ts'
+import type { Endpoint, LinkId } from '../../base/core.ts'
+import type { I2npMessage } from '../../protocol/i2np/message.ts'
+import type { Hash } from '../../protocol/structures/hash.ts'
+import type { RouterInfo } from '../../protocol/structures/router-info.ts'
+
+export type TransportEvent =
+  | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
+  | {
+      readonly kind: 'session-open'
+      readonly peer: Hash
+      readonly routerInfo: RouterInfo
+      readonly endpoint: Endpoint
+      readonly initiator: boolean
+      /** Of an adopted connection. */
+      readonly linkName: string | undefined
+    }
+  /** The last session with this router; `reason` is a TerminationReason, theirs or ours. */
+  | { readonly kind: 'session-closed'; readonly peer: Hash; readonly reason: number }
+  | { readonly kind: 'dial-failed'; readonly peer: Hash }
+  /** Answer with `routerFound` or `routerNotFound`. */
+  | { readonly kind: 'unknown-router'; readonly peer: Hash }
+  /** A peer's own, signature, network and date checked; `flood` asks a floodfill to pass it on. */
+  | {
+      readonly kind: 'router-info'
+      readonly routerInfo: RouterInfo
+      readonly flood: boolean
+      readonly from: Hash
+    }
+  /** An authenticated peer's clock minus ours, ms. */
+  | { readonly kind: 'clock'; readonly peer: Hash; readonly offset: number }
+  /** An adopted connection has ended. */
+  | { readonly kind: 'link-closed'; readonly link: LinkId }
+
+/** One router we have a session with. */
+export interface PeerStatus {
+  readonly hash: Hash
+  readonly endpoint: Endpoint
+  readonly linkName: string | undefined
+  readonly initiator: boolean
+  readonly since: Millis
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly rttMs: Millis | undefined
+}

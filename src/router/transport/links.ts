@@ -1,0 +1,207 @@
+/** Every connection of a transport, whose it is, and when it wants to be woken. Decides between duplicates. */
+import { compareBytes } from '../../base/bytes.ts'
+import type { Millis } from '../../base/clock.ts'
+import type { LinkId, Sink } from '../../base/core.ts'
+import { Deadlines } from '../../base/deadlines.ts'
+import { TerminationReason } from '../../protocol/blocks/termination.ts'
+import type { OutputQueue } from '../../protocol/ntcp2/output-queue.ts'
+import type { SessionEvent } from '../../protocol/ntcp2/session.ts'
+import { type Hash, type HashKey, hashKey } from '../../protocol/structures/hash.ts'
+import type { RouterInfo } from '../../protocol/structures/router-info.ts'
+import type { PeerStatus, TransportEvent } from './events.ts'
+import { crossed, type Link, Peer } from './peer.ts'
+
+export class Links {
+  readonly #ours: Hash
+  readonly #links = new Map<LinkId, Link>()
+  readonly #peers = new Map<HashKey, Peer>()
+  readonly #deadlines = new Deadlines<Link>()
+  #dirty: Link[] = []
+  /** Incoming connections that have not proved who they are. */
+  readonly halfOpen: Set<Link> = new Set()
+  dialling = 0
+  established = 0
+  /** When the oldest message that no flush has seen was queued. */
+  dirtySince: Millis | undefined
+
+  constructor(ours: Hash) {
+    this.#ours = ours
+  }
+
+  get(id: LinkId): Link | undefined {
+    return this.#links.get(id)
+  }
+
+  all(): IterableIterator<Link> {
+    return this.#links.values()
+  }
+
+  find(key: HashKey): Peer | undefined {
+    return this.#peers.get(key)
+  }
+
+  /** The peer with this hash, made when missing. */
+  peer(hash: Hash): Peer {
+    const key = hashKey(hash)
+    let peer = this.#peers.get(key)
+    if (peer === undefined) {
+      peer = new Peer(hash, key)
+      this.#peers.set(key, peer)
+    }
+    return peer
+  }
+
+  add(link: Link): void {
+    this.#links.set(link.session.link, link)
+    if (!link.initiator) this.halfOpen.add(link)
+    else if (link.peer !== undefined && link.peer.dialling === undefined) {
+      link.peer.dialling = link
+      this.dialling++
+    }
+    this.settle(link)
+  }
+
+  /** Takes over the session's deadline; call after everything that was done to it. */
+  settle(link: Link): void {
+    const { deadline, state } = link.session
+    if (deadline === link.deadline || state === 'ended') return
+    link.deadline = deadline
+    this.#deadlines.set(link, deadline)
+  }
+
+  nextDeadline(): Millis | undefined {
+    return this.#deadlines.next()
+  }
+
+  /** One link whose deadline has come; `settle` it afterwards. */
+  due(now: Millis): Link | undefined {
+    const link = this.#deadlines.due(now)
+    if (link !== undefined) link.deadline = undefined
+    return link
+  }
+
+  /** It has messages for the next flush. */
+  markDirty(link: Link, now: Millis): void {
+    if (link.dirty || link.session.state !== 'data') return
+    link.dirty = true
+    this.#dirty.push(link)
+    this.dirtySince ??= now
+  }
+
+  flush(now: Millis, sink: Sink<SessionEvent>): void {
+    if (this.#dirty.length === 0) return
+    const dirty = this.#dirty
+    this.#dirty = []
+    this.dirtySince = undefined
+    for (const link of dirty) {
+      link.dirty = false
+      link.session.flush(now, sink)
+    }
+  }
+
+  /** The session in use that has been idle for longest. */
+  idlest(): Link | undefined {
+    let idlest: Link | undefined
+    for (const { current } of this.#peers.values()) {
+      if (current === undefined) continue
+      if (idlest === undefined || current.session.lastActive < idlest.session.lastActive) idlest = current
+    }
+    return idlest
+  }
+
+  *status(): IterableIterator<PeerStatus> {
+    for (const { hash, current } of this.#peers.values()) {
+      if (current === undefined) continue
+      const { endpoint, linkName, initiator, rttMs } = current
+      const { bytesIn, bytesOut } = current.session
+      yield { hash, endpoint, linkName, initiator, since: current.establishedAt!, bytesIn, bytesOut, rttMs }
+    }
+  }
+
+  /** A handshake has succeeded. */
+  opened(
+    link: Link,
+    remote: RouterInfo,
+    now: Millis,
+    sink: Sink<SessionEvent>,
+    out: Sink<TransportEvent>,
+  ): void {
+    const peer = link.peer ?? this.peer(remote.hash)
+    link.peer = peer
+    link.establishedAt = now
+    this.established++
+    this.halfOpen.delete(link)
+    if (peer.dialling === link) this.#dialled(peer)
+    const { endpoint, initiator, linkName } = link
+    const older = peer.current
+    if (older === undefined) {
+      peer.current = link
+      out.event({
+        kind: 'session-open',
+        peer: peer.hash,
+        routerInfo: remote,
+        endpoint,
+        initiator,
+        linkName,
+      })
+    } else {
+      this.#resolve(peer, older, link, now, sink)
+      if (!initiator) out.event({ kind: 'router-info', routerInfo: remote, flood: false, from: peer.hash })
+    }
+    this.#dropNeedlessDial(peer, now, sink)
+    if (peer.current !== undefined) this.markDirty(peer.current, now)
+  }
+
+  /** True when it was a dial and there is no other session with that router. */
+  ended(link: Link, reason: number, now: Millis, out: Sink<TransportEvent>): boolean {
+    const { peer, session } = link
+    this.#links.delete(session.link)
+    this.#deadlines.clear(link)
+    this.halfOpen.delete(link)
+    if (link.establishedAt !== undefined) this.established--
+    if (link.linkName !== undefined) out.event({ kind: 'link-closed', link: session.link })
+    if (peer === undefined) return false
+    const dialled = peer.dialling === link
+    if (dialled) this.#dialled(peer)
+    peer.standby.delete(link)
+    if (peer.current === link) {
+      const [spare] = peer.standby
+      peer.current = spare
+      if (spare === undefined) out.event({ kind: 'session-closed', peer: peer.hash, reason })
+      else this.#promote(peer, spare, session.output, now)
+    }
+    if (peer.empty) this.#peers.delete(peer.key)
+    return dialled && peer.current === undefined
+  }
+
+  /** Two sessions with one router: one goes on, and only the initiator of the other closes it, so that nothing is lost. */
+  #resolve(peer: Peer, older: Link, newer: Link, now: Millis, sink: Sink<SessionEvent>): void {
+    const winner = peer.winner(older, newer, this.#ours)
+    const loser = winner === newer ? older : newer
+    peer.current = winner
+    loser.session.output.moveTo(winner.session.output)
+    peer.standby.add(loser)
+    if (crossed(older, newer) && !loser.initiator) return
+    loser.session.terminate(TerminationReason.normal, 'duplicate', now, sink)
+  }
+
+  /** The peer has reached us while we were dialling it. The dial goes on only if its session would be the one to stay. */
+  #dropNeedlessDial(peer: Peer, now: Millis, sink: Sink<SessionEvent>): void {
+    const { dialling, current } = peer
+    if (dialling === undefined || current === undefined) return
+    dialling.session.output.moveTo(current.session.output)
+    if (compareBytes(this.#ours, peer.hash) < 0) return
+    dialling.session.terminate(TerminationReason.normal, 'connected meanwhile', now, sink)
+  }
+
+  #dialled(peer: Peer): void {
+    peer.dialling = undefined
+    this.dialling--
+  }
+
+  #promote(peer: Peer, spare: Link, queue: OutputQueue, now: Millis): void {
+    peer.standby.delete(spare)
+    queue.moveTo(spare.session.output)
+    this.markDirty(spare, now)
+  }
+}
