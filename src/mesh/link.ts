@@ -1,0 +1,96 @@
+/** The links a neighbourhood can be found on, and what it may do on each (mesh design, "Discovery": announce / listen / off). */
+
+/**
+ * `mesh`: a back-end made for meshing (batman-adv, IBSS, 802.11s). `other`: nothing that leads to a machine beside us.
+ * `port`: part of a bridge or bond, which is the link.
+ */
+export type LinkKind = 'wifi' | 'wired' | 'mesh' | 'veth' | 'bridge' | 'vpn' | 'cellular' | 'port' | 'other'
+
+export interface LinkInterface {
+  readonly name: string
+  /** The kernel's number: a recreated interface has a new one. */
+  readonly index: number
+  /** Its link-local IPv6 address without zone; undefined without one or while duplicate address detection runs. */
+  readonly address: string | undefined
+  readonly kind: LinkKind
+  readonly defaultRoute: boolean
+  /** What tells this network from others (its gateways); empty when there is nothing to tell it by. */
+  readonly network: string
+}
+
+export type AnnounceMode = 'announce' | 'listen' | 'off'
+
+export interface AnnouncePolicy {
+  readonly announce: 'auto' | AnnounceMode
+  /** Names, or `auto` among them for all that suit. */
+  readonly interfaces: readonly string[]
+  /** A mesh without a secret: whoever announces tells everyone in range. */
+  readonly open: boolean
+  /** Networks (`LinkInterface.network`) on which the user once allowed an open mesh to be announced. */
+  readonly allowed: ReadonlySet<string>
+}
+
+/** What to do on a link, and why: the reason is shown to the user. */
+export interface AnnounceDecision {
+  readonly mode: AnnounceMode
+  readonly why: string
+}
+
+export function announceDecision(link: LinkInterface, policy: AnnouncePolicy): AnnounceDecision {
+  const named = policy.interfaces.includes(link.name)
+  if (!named && !policy.interfaces.includes('auto')) return { mode: 'off', why: 'not in mesh.interfaces' }
+  const unsuited = UNSUITED[link.kind]
+  if (!named && unsuited !== undefined) return { mode: 'off', why: unsuited }
+  if (policy.announce !== 'auto')
+    return { mode: policy.announce, why: `mesh.announce = "${policy.announce}"` }
+  if (!policy.open) return { mode: 'announce', why: 'private mesh' }
+  if (link.kind === 'mesh' || link.kind === 'veth')
+    return { mode: 'announce', why: 'open mesh on a mesh link' }
+  if (!link.defaultRoute) return { mode: 'announce', why: 'open mesh on a link without a way out' }
+  if (policy.allowed.has(link.network)) return { mode: 'announce', why: 'open mesh, allowed on this network' }
+  return {
+    mode: 'listen',
+    why: 'an open mesh is not announced on a network with a way out unless you allow it',
+  }
+}
+
+/** Why a kind is left alone unless it is named in mesh.interfaces. */
+const UNSUITED: Partial<Record<LinkKind, string>> = {
+  vpn: 'a VPN',
+  cellular: 'a cellular link',
+  port: 'part of a bridge or bond',
+  other: 'no link to other machines',
+}
+
+/** `fe80::1%wlan0`: the only form in which a link-local address can be dialled. */
+export function scoped(address: string, name: string): string {
+  return `${address}%${name}`
+}
+
+/** The interface name of a scoped address. */
+export function zoneOf(address: string): string | undefined {
+  const at = address.indexOf('%')
+  return at < 0 ? undefined : address.slice(at + 1)
+}
+
+/** The 16 bytes of a link-local IPv6 address, with or without zone; undefined for any other text. */
+export function linkLocalBytes(address: string): Uint8Array | undefined {
+  const text = address.split('%', 1)[0]!
+  const halves = text.split('::')
+  if (halves.length > 2) return undefined
+  const [head, tail] = halves.map((half) => (half === '' ? [] : half.split(':'))) as [
+    string[],
+    string[] | undefined,
+  ]
+  const missing = 8 - head.length - (tail?.length ?? 0)
+  if (tail === undefined ? missing !== 0 : missing < 1) return undefined
+  const groups = [...head, ...new Array<string>(missing).fill('0'), ...(tail ?? [])]
+  const bytes = new Uint8Array(16)
+  for (const [i, group] of groups.entries()) {
+    if (!/^[0-9a-f]{1,4}$/i.test(group)) return undefined
+    const value = Number.parseInt(group, 16)
+    bytes[2 * i] = value >>> 8
+    bytes[2 * i + 1] = value
+  }
+  return bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80 ? bytes : undefined
+}
