@@ -230,6 +230,10 @@ export class NetDb {
     }
   }
 
+  #mayStore(from: Hash | undefined, now: Millis): boolean {
+    return from === undefined ? this.#garlicStores.take('', now) : this.#stores.take(hashKey(from), now)
+  }
+
   #storeRouter(
     store: DatabaseStore,
     from: Hash | undefined,
