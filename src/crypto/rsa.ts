@@ -34,3 +34,15 @@ function publicKey(signer: string | Uint8Array): KeyObject {
     return createPublicKey({ key: bytes, format: 'der', type: 'spki' })
   }
 }
+
+/** From when until when a certificate is valid, in ms since 1970; undefined when it is none. PEM or DER. */
+export function certificateDates(
+  certificate: string | Uint8Array,
+): { readonly from: number; readonly until: number } | undefined {
+  try {
+    const { validFrom, validTo } = new X509Certificate(certificate)
+    return { from: Date.parse(validFrom), until: Date.parse(validTo) }
+  } catch {
+    return undefined
+  }
+}
