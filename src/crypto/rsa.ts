@@ -35,13 +35,16 @@ function publicKey(signer: string | Uint8Array): KeyObject {
   }
 }
 
-/** From when until when a certificate is valid, in ms since 1970; undefined when it is none. PEM or DER. */
+/**
+ * From when until when a certificate is valid, as texts that `Date.parse` reads (`May  7 05:09:10 2020 GMT`); undefined when
+ * it is none. PEM or DER.
+ */
 export function certificateDates(
   certificate: string | Uint8Array,
-): { readonly from: number; readonly until: number } | undefined {
+): { readonly from: string; readonly until: string } | undefined {
   try {
     const { validFrom, validTo } = new X509Certificate(certificate)
-    return { from: Date.parse(validFrom), until: Date.parse(validTo) }
+    return { from: validFrom, until: validTo }
   } catch {
     return undefined
   }

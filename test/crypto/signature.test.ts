@@ -5,7 +5,7 @@ import { p256, p384, p521 } from '@noble/curves/nist.js'
 import { describe, expect, test } from 'vitest'
 import { concat, hex, utf8 } from '../../src/base/bytes.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
-import { verifySu3Rsa } from '../../src/crypto/rsa.ts'
+import { certificateDates, verifySu3Rsa } from '../../src/crypto/rsa.ts'
 import { sha512 } from '../../src/crypto/sha512.ts'
 import {
   SignatureType,
@@ -152,6 +152,14 @@ describe('SU3 signatures', () => {
       concat(new Uint8Array(192), ours),
     )
     expect(verifySu3Rsa(spki, ours, unpadded)).toBe(false)
+  })
+
+  test("a certificate's dates", () => {
+    const dates = certificateDates(certificate)!
+    expect(new Date(dates.from).toISOString()).toBe('2020-05-07T05:09:10.000Z')
+    expect(new Date(dates.until).toISOString()).toBe('2030-05-07T05:09:10.000Z')
+    expect(certificateDates('no certificate')).toBeUndefined()
+    expect(certificateDates(Uint8Array.of(1, 2, 3))).toBeUndefined()
   })
 
   test('a key of another kind is refused', () => {

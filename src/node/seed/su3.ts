@@ -63,7 +63,7 @@ export function su3Problem(su3: Su3, certificate: Uint8Array, wall: WallMillis):
     return `signature type ${su3.signatureType} is not supported`
   const dates = certificateDates(certificate)
   if (dates === undefined) return `the certificate of ${su3.signer} cannot be read`
-  if (wall < dates.from) return `the certificate of ${su3.signer} is not valid yet`
-  if (wall > dates.until) return `the certificate of ${su3.signer} has expired`
+  if (wall < Date.parse(dates.from)) return `the certificate of ${su3.signer} is not valid yet`
+  if (wall > Date.parse(dates.until)) return `the certificate of ${su3.signer} has expired`
   return verifySu3Rsa(certificate, sha512(su3.signed), su3.signature) ? undefined : 'the signature is wrong'
 }
