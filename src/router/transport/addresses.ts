@@ -126,8 +126,8 @@ function parseV4(text: string): Uint8Array | undefined {
 function parseV6(text: string): Uint8Array | undefined {
   const halves = text.split('::')
   if (halves.length > 2) return undefined
-  const head = groups(halves[0]!)
-  const tail = halves.length === 2 ? groups(halves[1]!) : []
+  const head = groups(halves[0]!, halves.length === 1)
+  const tail = halves.length === 2 ? groups(halves[1]!, true) : []
   if (head === undefined || tail === undefined) return undefined
   const count = head.length + tail.length
   if (halves.length === 2 ? count > 7 : count !== 8) return undefined
@@ -144,8 +144,8 @@ function parseV6(text: string): Uint8Array | undefined {
   return mapped ? bytes.subarray(12) : bytes
 }
 
-/** 16-bit groups; the last may be a dotted IPv4 address. */
-function groups(text: string): number[] | undefined {
+/** 16-bit groups; at the end of an address the last may be a dotted IPv4 address. */
+function groups(text: string, atEnd: boolean): number[] | undefined {
   if (text === '') return []
   const found: number[] = []
   const parts = text.split(':')
@@ -154,7 +154,7 @@ function groups(text: string): number[] | undefined {
       found.push(Number.parseInt(part, 16))
       continue
     }
-    const v4 = i === parts.length - 1 ? parseV4(part) : undefined
+    const v4 = atEnd && i === parts.length - 1 ? parseV4(part) : undefined
     if (v4 === undefined) return undefined
     found.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!)
   }
