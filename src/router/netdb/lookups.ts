@@ -21,6 +21,8 @@ import type { RouterStore } from './router-store.ts'
 // Specification constants
 /** Floodfills asked for one key. Verification wants to know about those that should have it, not whether anybody has. */
 const MAX_ASKED: Readonly<Record<Purpose, number>> = { 'lease-set': 7, router: 7, verify: 2, explore: 2 }
+/** Those that are silent do not count, up to so many times the number: devices of a mesh go without saying so. */
+const ASKED_IN_ALL = 2
 /** Of these so many are kept for routers that answers named and whose RouterInfo is still on its way. */
 const RESERVED = 2
 
@@ -227,12 +229,15 @@ export class Lookups {
   }
 
   #advance(lookup: Lookup, now: Millis, out: NetDbSink): void {
+    if (this.#lookups.get(lookup.id) !== lookup) return // ended meanwhile
     this.#deadlines.set(lookup, lookup.end)
     const { request, asked } = lookup
     const parallel = request.purpose === 'router' || request.purpose === 'lease-set' ? PARALLEL : 1
     let pending = count(lookup, 'pending')
     const most = MAX_ASKED[request.purpose] - Math.min(RESERVED, lookup.fetching.size)
-    while (pending < parallel && asked.size < most) {
+    const silent = count(lookup, 'overdue')
+    const mayAsk = (): boolean => asked.size - silent < most && asked.size < most * ASKED_IN_ALL
+    while (pending < parallel && mayAsk()) {
       const peer = this.#next(lookup, now)
       if (peer === undefined) break
       if (!this.#ask(lookup, peer, now, out)) {
@@ -245,7 +250,7 @@ export class Lookups {
     if (asked.size === 0) {
       lookup.end = Math.min(lookup.end, lookup.started + NO_FLOODFILL_WAIT)
       this.#deadlines.set(lookup, Math.min(lookup.end, now + RETRY))
-    } else if (count(lookup, 'overdue') > 0) {
+    } else if (silent > 0) {
       lookup.end = Math.min(lookup.end, now + LATE_GRACE)
       this.#deadlines.set(lookup, lookup.end)
     } else {

@@ -189,7 +189,7 @@ export class LeasePublisher {
     const floodfill = tried.size < MAX_TRIES ? this.#closest(publication, now) : undefined
     if (floodfill === undefined) {
       // With nobody else to keep it we do, so that a router alone, and whoever joins it, finds its destinations.
-      if (tried.size === 0 && floodfillSelf) this.#leases.add(leaseSet)
+      if (floodfillSelf) this.#leases.add(leaseSet)
       if (tried.size === 0) publication.state = { step: 'waiting', floodfill: true }
       this.#deadlines.set(publication, now + RETRY)
       return

@@ -20,7 +20,7 @@ export const MAX_STORE_AGE: Millis = 27 * 3_600_000
 // Implementation constants
 /** While we know no more routers than this, an old RouterInfo is better than none. */
 const FEW_ROUTERS = 90
-/** How old a RouterInfo may be while few are known: a device that comes out of a drawer starts with what it has. */
+/** How old a RouterInfo on disk may be: a device that comes out of a drawer starts with what it has. */
 export const MAX_KEPT_AGE: Millis = 30 * 86_400_000
 /** Age limits by the number known: a larger table can afford to be younger. */
 const AGE_BY_SIZE: readonly (readonly [number, Millis])[] = [
@@ -28,6 +28,8 @@ const AGE_BY_SIZE: readonly (readonly [number, Millis])[] = [
   [600, 8 * 3_600_000],
   [0, MAX_STORE_AGE],
 ]
+/** A live router publishes every 40 minutes or so: one with an older RouterInfo may be gone, and is asked after all others. */
+const FRESH: Millis = 90 * 60_000
 /** A router that did not answer comes last for so long, twice as long each time in a row. */
 const FIRST_PENALTY: Millis = 30_000
 const MAX_PENALTY: Millis = 1_800_000
@@ -112,8 +114,8 @@ export class RouterStore {
   }
 
   /**
-   * The `count` usable floodfills closest to `target` on the day of `wall`, closest first; those that were silent lately after
-   * all others.
+   * The `count` usable floodfills closest to `target` on the day of `wall`, closest first; those that were silent lately, or
+   * not heard of for long, after all others.
    */
   closestFloodfills(
     target: Hash,
@@ -122,14 +124,17 @@ export class RouterStore {
     wall: WallMillis,
     now: Millis,
   ): RouterInfo[] {
-    const willing = this.#closest(target, count, wall, (e, key) => {
-      return this.#usable(e) && now >= e.penalisedUntil && !excluded.has(key)
+    const likely = (e: Entry): boolean =>
+      now >= e.penalisedUntil &&
+      (e.routerInfo.published >= wall - FRESH || this.#options.connected(e.routerInfo.hash))
+    const first = this.#closest(target, count, wall, (e, key) => {
+      return !excluded.has(key) && this.#usable(e) && likely(e)
     })
-    if (willing.length >= count) return willing
-    const silent = this.#closest(target, count - willing.length, wall, (e, key) => {
-      return this.#usable(e) && now < e.penalisedUntil && !excluded.has(key)
+    if (first.length >= count) return first
+    const last = this.#closest(target, count - first.length, wall, (e, key) => {
+      return !excluded.has(key) && this.#usable(e) && !likely(e)
     })
-    return [...willing, ...silent]
+    return [...first, ...last]
   }
 
   /** For exploratory lookups: routers that answer no lookups themselves. */
@@ -147,8 +152,8 @@ export class RouterStore {
       if (routerInfo.published < wall - limit) old.push([key, routerInfo.published])
     }
     old.sort((a, b) => a[1] - b[1])
-    for (const [key, published] of old) {
-      if (this.#entries.size <= FEW_ROUTERS && published >= wall - MAX_KEPT_AGE) return
+    for (const [key] of old) {
+      if (this.#entries.size <= FEW_ROUTERS) return
       this.#entries.delete(key)
     }
   }
