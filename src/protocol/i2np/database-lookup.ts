@@ -9,16 +9,16 @@ const AES_REPLY = 0x02
 const KIND_SHIFT = 2
 const ECIES_REPLY = 0x10
 const KINDS = ['any', 'lease-set', 'router', 'exploratory'] as const
-export const MAX_EXCLUDED = 512
+const MAX_EXCLUDED = 512
 const MAX_TAGS = 32
 export const REPLY_KEY_LENGTH = 32
 export const ECIES_TAG_LENGTH = 8
 const AES_TAG_LENGTH = 32
 
-export type LookupKind = (typeof KINDS)[number]
+type LookupKind = (typeof KINDS)[number]
 
 /** How the answer is to be encrypted. */
-export interface ReplyEncryption {
+interface ReplyEncryption {
   /** 'aes' is what ElGamal routers asked for: read, but not answered. */
   readonly scheme: 'ecies' | 'aes'
   readonly key: Uint8Array

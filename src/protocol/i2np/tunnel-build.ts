@@ -9,7 +9,7 @@ import { MessageType } from './message.ts'
 // Specification constants
 export const MAX_BUILD_RECORDS = 8
 export const SHORT_RECORD_LENGTH = 218
-export const LONG_RECORD_LENGTH = 528
+const LONG_RECORD_LENGTH = 528
 
 /** Bytes per record in a message of type 23 to 26. */
 export function buildRecordLength(type: number): number {

@@ -3,7 +3,7 @@ import { type Reader, Writer } from '../../base/bytes.ts'
 
 // Specification constants
 /** IV and encrypted data. */
-export const TUNNEL_DATA_LENGTH = 1024
+const TUNNEL_DATA_LENGTH = 1024
 
 export interface TunnelData {
   /** At the router that receives it. */

@@ -19,8 +19,6 @@ import { HASH_LENGTH, type Hash } from './hash.ts'
 
 // Specification constants
 const KEY_AREA = ENCRYPTION_FIELD + SIGNING_FIELD
-/** Identities with Ed25519 keys: 384 bytes of keys and a certificate of 7. */
-export const ED25519_IDENTITY_LENGTH = 391
 const PADDING_BLOCK = 32
 const B32_SUFFIX = '.b32.i2p'
 

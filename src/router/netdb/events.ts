@@ -16,7 +16,7 @@ const MESSAGE_LIFE_SPREAD: Millis = 3_000
 export type Client = number
 
 /** Where answers reach us: the gateway of an inbound tunnel and its id there. */
-export interface ReplyPath {
+interface ReplyPath {
   readonly gateway: Hash
   readonly tunnelId: number
 }

@@ -51,7 +51,7 @@ const MAX_NAMED = 8
 const MAX_FETCHED = 9
 
 /** `verify` is a lease set of our own, asked for to see that it is there. */
-export type Purpose = 'router' | 'lease-set' | 'verify' | 'explore'
+type Purpose = 'router' | 'lease-set' | 'verify' | 'explore'
 
 export interface LookupRequest {
   readonly purpose: Purpose

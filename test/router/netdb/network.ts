@@ -20,7 +20,7 @@ import { NetDb } from '../../../src/router/netdb/netdb.ts'
 
 export const NET_ID = 99
 /** Noon UTC: far from the change of days unless a test wants it. */
-export const NOON: number = Date.UTC(2026, 10, 22, 12)
+const NOON: number = Date.UTC(2026, 10, 22, 12)
 
 export interface Node {
   readonly identity: LocalIdentity
