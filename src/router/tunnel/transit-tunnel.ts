@@ -1,0 +1,134 @@
+/** Other routers' tunnels at this router, by role. */
+
+import { sameBytes } from '../../base/bytes.ts'
+import type { Millis } from '../../base/clock.ts'
+import { randomId } from '../../base/random.ts'
+import type { OpenedRequest } from '../../protocol/build/responder.ts'
+import type { I2npMessage } from '../../protocol/i2np/message.ts'
+import type { Hash } from '../../protocol/structures/hash.ts'
+import { LOCAL } from '../../protocol/tunnel-data/delivery.ts'
+import { HopLayer } from '../../protocol/tunnel-data/layers.ts'
+import type { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
+import { Endpoint } from './endpoint.ts'
+import { Gateway } from './gateway.ts'
+import { type Receiver, setTunnelId, TUNNEL_ID_LENGTH, type TunnelTable } from './table.ts'
+import type { TokenBucket } from './token-bucket.ts'
+import type { TunnelSink } from './tunnel-event.ts'
+
+/** What transit tunnels share beside the table. */
+export interface TransitResources {
+  readonly table: TunnelTable
+  /** Bytes that may pass. */
+  readonly bandwidth: TokenBucket
+  readonly fragments: FragmentBudget
+}
+
+export interface TransitTunnel extends Receiver {
+  close(): void
+}
+
+/** `previous` is the router that sent the build request; a gateway has none. */
+export function transitTunnel(
+  opened: OpenedRequest,
+  previous: Hash | undefined,
+  resources: TransitResources,
+): TransitTunnel | undefined {
+  if (opened.request.role === 'inbound-gateway') return new TransitGateway(opened, resources)
+  if (previous === undefined) return undefined
+  if (opened.request.role === 'participant') return new Participant(opened, previous, resources)
+  return new TransitEndpoint(opened, previous, resources)
+}
+
+/** Adds its layer and passes on: the hot path. The message's buffer travels through. */
+class Participant implements TransitTunnel {
+  readonly #table: TunnelTable
+  readonly #bandwidth: TokenBucket
+  readonly #previous: Hash
+  readonly #next: Hash
+  readonly #nextTunnelId: number
+  readonly #layer: HopLayer
+
+  constructor(opened: OpenedRequest, previous: Hash, resources: TransitResources) {
+    this.#table = resources.table
+    this.#bandwidth = resources.bandwidth
+    this.#previous = previous
+    this.#next = opened.request.nextHop
+    this.#nextTunnelId = opened.request.nextTunnelId
+    this.#layer = new HopLayer(opened.keys)
+  }
+
+  data(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
+    const table = this.#table
+    const { payload, type, expiration } = message
+    if (!sameBytes(from, this.#previous) || table.duplicate(payload, now)) return
+    if (!this.#bandwidth.take(payload.length, now)) return
+    this.#layer.apply(payload.subarray(TUNNEL_ID_LENGTH))
+    setTunnelId(payload, this.#nextTunnelId)
+    // The expiration stays: a new one would tell the next hop nothing, but let a message live on.
+    const id = randomId(table.random)
+    out.event({ kind: 'send', to: this.#next, message: { type, id, expiration, payload } })
+  }
+
+  gateway(): void {}
+
+  close(): void {}
+}
+
+/** Takes messages from anyone. */
+class TransitGateway implements TransitTunnel {
+  readonly #bandwidth: TokenBucket
+  readonly #gateway: Gateway
+
+  constructor(opened: OpenedRequest, resources: TransitResources) {
+    const { nextHop, nextTunnelId } = opened.request
+    this.#bandwidth = resources.bandwidth
+    this.#gateway = new Gateway(resources.table, nextHop, nextTunnelId, new HopLayer(opened.keys))
+  }
+
+  data(): void {}
+
+  gateway(message: Uint8Array, now: Millis, out: TunnelSink): void {
+    if (message.length === 0 || !this.#bandwidth.take(message.length, now)) return
+    this.#gateway.send(LOCAL, message, now, out)
+  }
+
+  close(): void {
+    this.#gateway.close()
+  }
+}
+
+/** Sends to anyone. */
+class TransitEndpoint implements TransitTunnel {
+  readonly #table: TunnelTable
+  readonly #bandwidth: TokenBucket
+  readonly #previous: Hash
+  readonly #layer: HopLayer
+  readonly #endpoint: Endpoint
+
+  constructor(opened: OpenedRequest, previous: Hash, resources: TransitResources) {
+    this.#table = resources.table
+    this.#bandwidth = resources.bandwidth
+    this.#previous = previous
+    this.#layer = new HopLayer(opened.keys)
+    this.#endpoint = new Endpoint(resources.table, resources.fragments)
+  }
+
+  data(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
+    const table = this.#table
+    const payload = message.payload
+    if (!sameBytes(from, this.#previous) || table.duplicate(payload, now)) return
+    if (!this.#bandwidth.take(payload.length, now)) return
+    const block = payload.subarray(TUNNEL_ID_LENGTH)
+    this.#layer.apply(block)
+    for (const { delivery, message: bytes } of this.#endpoint.receive(block, now)) {
+      // An outbound tunnel has no local delivery (tunnel-message, "First Fragment Delivery Instructions").
+      if (delivery.kind !== 'local') table.deliver(delivery, bytes, now, out)
+    }
+  }
+
+  gateway(): void {}
+
+  close(): void {
+    this.#endpoint.close()
+  }
+}
