@@ -46,10 +46,8 @@ export function readDatagram(bytes: Uint8Array): Datagram | undefined {
   const from = readIdentity(r)
   const signature = r.take(lengthOfSignature(from.signingType))
   const payload = r.rest()
-  const message = from.signingType === SignatureType.DSA_SHA1 ? sha256(payload) : payload
-  return verifySignature(from.signingType, from.signingKey, message, signature)
-    ? { from, payload }
-    : undefined
+  const valid = verifySignature(from.signingType, from.signingKey, payload, signature)
+  return valid ? { from, payload } : undefined
 }
 
 /** Protocol 19: its signature covers the recipient's hash, so nobody can pass it on to another. */

@@ -79,7 +79,7 @@ export function readPayload(bytes: Uint8Array): Payload {
   const start = skipHeader(bytes)
   const end = bytes.length - TRAILER
   if (start > end) throw new MalformedError('payload: too short')
-  const data = stored(bytes, start, end) ?? inflateRaw(bytes.subarray(start, end), MAX_PAYLOAD)
+  const data = stored(bytes, start, end) ?? inflated(bytes.subarray(start, end))
   if (getLittle(bytes, end) !== crc32(data) || getLittle(bytes, end + 4) !== data.length)
     throw new MalformedError('payload: wrong checksum')
   return {
@@ -97,6 +97,11 @@ function stored(bytes: Uint8Array, start: number, end: number): Uint8Array | und
   const complement = bytes[start + 3]! | (bytes[start + 4]! << 8)
   if ((n ^ complement) !== 0xffff || end - start !== STORED_HEADER + n) return undefined
   return bytes.subarray(start + STORED_HEADER, end)
+}
+
+function inflated(deflate: Uint8Array): Uint8Array {
+  const { buffer, byteOffset, length } = inflateRaw(deflate, MAX_PAYLOAD)
+  return new Uint8Array(buffer, byteOffset, length)
 }
 
 /** Where the deflate stream begins: other routers write none of the optional fields, but gzip has them. */

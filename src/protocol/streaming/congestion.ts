@@ -20,11 +20,11 @@ export const INITIAL_WINDOW = 10
 /** Less would leave a stream without the NACKs that find a loss early. */
 const MIN_WINDOW = 4
 /** Loss lighter than this, with round trips as short as ever, is the link's own. */
-const LOSS_TOLERATED = 0.08
-/** Weight of one packet in the loss rate: about the last hundred packets count. */
-const LOSS_WEIGHT = 1 / 64
+const LOSS_TOLERATED = 0.1
+/** Weight of one packet in the loss rate: about the last two hundred packets count. */
+const LOSS_WEIGHT = 1 / 128
 /** Packets before the loss rate means anything. */
-const LOSS_CONFIDENCE = 32
+const LOSS_CONFIDENCE = 64
 /** A queue, in ms above the shortest round trip: loss with more than this is congestion. */
 const QUEUE_ON_LOSS: Millis = 25
 /** Growth stops at this queue (or a quarter of a round trip); at twice that the window is cut to what would leave so much. */
@@ -32,7 +32,7 @@ const QUEUE_TARGET: Millis = 60
 /** A cut by delay takes no more than this at once. */
 const DELAY_BETA = 0.5
 /** The shortest of so many samples in a row tells a queue from jitter. */
-const RECENT = 4
+const RECENT = 8
 /** Slow start ends when round trips grew by an eighth, within these bounds (RFC 9406), or by more than their jitter. */
 const HYSTART_LEAST: Millis = 12
 const HYSTART_MOST: Millis = 100
@@ -96,7 +96,8 @@ export class Congestion {
     this.#hold = this.#queue() > this.#target
     if (!this.slowStart) return
     const jitter = Math.max(this.#rtt.shortest / 8, this.#rtt.variation)
-    if (this.#queue() > Math.min(HYSTART_MOST, Math.max(HYSTART_LEAST, jitter))) this.#threshold = this.#window
+    if (this.#queue() > Math.min(HYSTART_MOST, Math.max(HYSTART_LEAST, jitter)))
+      this.#threshold = this.#window
   }
 
   /**
@@ -161,7 +162,7 @@ export class Congestion {
   }
 
   get #target(): Millis {
-    return Math.max(QUEUE_TARGET, this.#rtt.shortest / 4)
+    return Math.max(QUEUE_TARGET, this.#rtt.shortest / 4, this.#rtt.variation * 1.5)
   }
 
   #forgetSamples(): void {

@@ -197,13 +197,12 @@ export class StreamConnection implements Line {
       if (this.#state === 'connecting') this.#answered(packet, now, out)
     }
     this.#heardAt = now
-    if ((flags & NO_ACK) === 0 && packet.sendStreamId !== 0) this.#acknowledgement(packet, now, out)
+    if ((flags & NO_ACK) === 0 && packet.sendStreamId !== 0) this.#acknowledgement(packet, now)
     if (packet.delay === 0) this.#receiver.ackNow(now)
-    if (packet.sequence === 0 && (flags & SYNCHRONIZE) === 0) return
-    const inserted = this.#receiver.ended ? 'duplicate' : this.#receiver.insert(packet, now)
-    if (this.#receiver.ended) this.#receiver.ackSoon(now)
-    if (inserted === 'next') this.#deliver(now, out)
-    else if (inserted === 'duplicate' && (flags & SYNCHRONIZE) !== 0) this.#reply(now, out)
+    if (packet.sequence !== 0 || (flags & SYNCHRONIZE) !== 0) this.#data(packet, now, out)
+    // Only now, so that what goes out acknowledges what has come in.
+    this.sender.flush(now, out)
+    this.#drained(out)
     this.#finish(now, out)
   }
 
@@ -286,10 +285,19 @@ export class StreamConnection implements Line {
     return true
   }
 
-  #acknowledgement(packet: StreamPacket, now: Millis, out: StreamSink): void {
+  #acknowledgement(packet: StreamPacket, now: Millis): void {
     this.sender.choke(packet.delay !== undefined && packet.delay >= CHOKE_DELAY)
-    this.sender.acknowledged(packet.ackThrough, nackSet(packet.nacks), now, out)
-    this.#drained(out)
+    this.sender.acknowledged(packet.ackThrough, nackSet(packet.nacks), now)
+  }
+
+  #data(packet: StreamPacket, now: Millis, out: StreamSink): void {
+    if (this.#receiver.ended) {
+      this.#receiver.ackSoon(now)
+      return
+    }
+    const inserted = this.#receiver.insert(packet, now)
+    if (inserted === 'next') this.#deliver(now, out)
+    else if (inserted === 'duplicate' && (packet.flags & SYNCHRONIZE) !== 0) this.#reply(now, out)
   }
 
   #drained(out: StreamSink): void {

@@ -57,8 +57,8 @@ export const DEFAULT_LIMITS: StreamLimits = {
   maxWindow: 512,
   // With the back-off, some two and a half minutes out of range.
   maxResends: 12,
-  // The others take 9 s, for lookups on the far side; mesh faces and lost first packets want less.
-  initialRto: 5_000,
+  // The others take 9 s, for lookups on the far side; where first packets get lost that is long.
+  initialRto: 3_000,
   connectTimeout: 60_000,
   // As in Java.
   inactivityTimeout: 90_000,

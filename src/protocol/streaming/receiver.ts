@@ -61,9 +61,9 @@ export class Receiver {
 
   /** Keeps the packet unless there is no room, and notes when an acknowledgement is due. */
   insert(packet: StreamPacket, now: Millis): Inserted {
-    const full = this.#unread + this.window.bytes + packet.payload.length > this.#limits.receiveBuffer
-    // What fills the gap is let in: without it nothing that is here can be handed on.
-    if (full && packet.sequence !== this.window.next) {
+    // What is next needs no room for what waits behind it: without it nothing of that can be handed on.
+    const waiting = packet.sequence === this.window.next ? 0 : this.window.bytes
+    if (this.#unread + waiting + packet.payload.length > this.#limits.receiveBuffer) {
       this.#choking = true
       this.ackSoon(now)
       return 'beyond'
@@ -81,12 +81,13 @@ export class Receiver {
 
   delivered(bytes: number): void {
     this.#unread += bytes
-    if (this.#unread + this.window.bytes > this.#limits.chokeAt) this.#choking = true
+    // What waits behind a gap does not count: choking the far side would not fill the gap.
+    if (this.#unread > this.#limits.chokeAt) this.#choking = true
   }
 
   consumed(bytes: number, now: Millis): void {
     this.#unread = Math.max(0, this.#unread - bytes)
-    if (!this.#choking || this.#unread + this.window.bytes > this.#limits.unchokeAt) return
+    if (!this.#choking || this.#unread > this.#limits.unchokeAt) return
     this.#choking = false
     this.ackLater(now, MIN_ACK_DELAY)
   }

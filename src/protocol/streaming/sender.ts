@@ -118,16 +118,11 @@ export class Sender {
     if (choked) this.#attempts = 0
   }
 
-  /** False when it acknowledges what was never sent. */
-  acknowledged(
-    through: number,
-    nacks: ReadonlySet<number> | undefined,
-    now: Millis,
-    out: StreamSink,
-  ): boolean {
+  /** To be followed by `flush`. Ignores what acknowledges packets that were never sent. */
+  acknowledged(through: number, nacks: ReadonlySet<number> | undefined, now: Millis): void {
     const before = this.window.inFlight
     const acked = this.window.acknowledge(through, nacks, now)
-    if (acked === undefined) return false
+    if (acked === undefined) return
     if (acked.count > 0) {
       if (acked.rtt !== undefined) {
         this.rtt.sample(acked.rtt, now)
@@ -142,8 +137,6 @@ export class Sender {
       this.#resendAt = this.#nextResend(now)
     }
     this.#detect(now)
-    this.flush(now, out)
-    return true
   }
 
   /** Sends what window, pace and choking allow. */
