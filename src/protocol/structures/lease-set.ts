@@ -1,16 +1,16 @@
 /**
- * Reading lease sets, the two kinds as one (common-structures, "LeaseSet", "LeaseSet2", "LeaseSet2 Header", "Offline
- * Signature"). Type 1 is never written any more; writing type 3 is in lease-set2.ts.
+ * Reading lease sets, the two kinds as one (common-structures, "LeaseSet", "LeaseSet2", "LeaseSet2 Header"). Type 1 is never written any more; writing type 3 is in lease-set2.ts.
  */
 import { concat, copy, Reader } from '../../base/bytes.ts'
 import type { Millis, WallMillis } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
-import { signatureLength, signingKeyLength } from '../../crypto/signature.ts'
+import { signatureLength } from '../../crypto/signature.ts'
 import { ENCRYPTION_FIELD, EncryptionType } from './certificate.ts'
 import type { Hash } from './hash.ts'
 import { type Identity, readIdentity } from './identity.ts'
 import { type Lease, MAX_LEASES, readLease, readLease2 } from './lease.ts'
 import { EMPTY_MAPPING, type Mapping, readMapping } from './mapping.ts'
+import { readOfflineSignature } from './offline-signature.ts'
 import { MAX_FUTURE } from './router-info.ts'
 import { type SignatureCheck, type Unverified, verified } from './unverified.ts'
 
@@ -173,16 +173,15 @@ function readHeader(r: Reader): Header {
   const header = { destination, published, flags }
   if ((flags & OFFLINE_KEYS) === 0)
     return { ...header, expires, signerType: signingType, signerKey: signingKey, checks: [] }
-  const start = r.pos
-  const authorisedUntil = r.u32() * 1000
-  const signerType = r.u16()
-  const length = signingKeyLength(signerType)
-  if (length === undefined) throw new MalformedError(`offline signature of type ${signerType}`)
-  const signerKey = r.take(length)
-  const message = r.bytes.subarray(start, r.pos)
-  const signature = r.take(signatureLength(signingType)!)
-  const checks = [{ type: signingType, key: signingKey, message, signature }]
-  return { ...header, expires: Math.min(expires, authorisedUntil), signerType, signerKey, checks }
+  const offline = readOfflineSignature(r, destination)
+  const { signed: message, signature, transient } = offline
+  return {
+    ...header,
+    expires: Math.min(expires, offline.expires),
+    signerType: transient.type,
+    signerKey: transient.key,
+    checks: [{ type: signingType, key: signingKey, message, signature }],
+  }
 }
 
 function readKey(r: Reader): EncryptionKey {

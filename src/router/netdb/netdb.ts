@@ -140,7 +140,7 @@ export class NetDb {
     this.#settle(now, out)
   }
 
-  /** Our own RouterInfo, now and whenever it changes; from then on it is published again before others forget it. */
+  /** Our own RouterInfo, whenever it changes, and signed anew every 40 minutes or so: others forget it within the hour. */
   publishRouterInfo(ri: RouterInfo, now: Millis, out: NetDbSink): void {
     this.#arm(now)
     this.#ownRouter.publish(ri, now, out)
@@ -222,7 +222,7 @@ export class NetDb {
         return
       case MessageType.DeliveryStatus: {
         const { messageId } = readDeliveryStatus(r)
-        if (!this.#ownRouter.acknowledged(messageId, now)) this.#ownLeases.acknowledged(messageId, now)
+        if (!this.#ownRouter.acknowledged(messageId)) this.#ownLeases.acknowledged(messageId, now)
         return
       }
       default:

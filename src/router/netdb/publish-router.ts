@@ -1,6 +1,6 @@
 /** Publishing our own RouterInfo: straight to the closest floodfill, which floods it (netDb page, "Floodfill", "Publishing"). */
 import type { Millis } from '../../base/clock.ts'
-import { jitter, type Random } from '../../base/random.ts'
+import type { Random } from '../../base/random.ts'
 import { writeDatabaseStore } from '../../protocol/i2np/database-store.ts'
 import { MessageType } from '../../protocol/i2np/message.ts'
 import { type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
@@ -8,11 +8,6 @@ import { StoreType } from '../../protocol/structures/lease-set.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import { type NetDbOptions, type NetDbSink, newMessage } from './events.ts'
 import type { RouterStore } from './router-store.ts'
-
-// Specification constants
-/** i2pd's interval; a floodfill forgets after an hour. */
-const REPUBLISH: Millis = 39 * 60_000
-const REPUBLISH_SPREAD = 0.1
 
 // Implementation constants
 /** For an acknowledgement from a floodfill we have a session with, and from one we must dial first. */
@@ -42,6 +37,7 @@ export class RouterPublisher {
     return this.#own
   }
 
+  /** A newer RouterInfo: floodfills keep none that they have already. */
   publish(ri: RouterInfo, now: Millis, out: NetDbSink): void {
     this.#own = ri
     this.#tried.clear()
@@ -62,11 +58,11 @@ export class RouterPublisher {
   }
 
   /** A DeliveryStatus came; true when it was for us. */
-  acknowledged(token: number, now: Millis): boolean {
+  acknowledged(token: number): boolean {
     if (token === 0 || token !== this.#token) return false
     this.#token = 0
     this.#tried.clear()
-    this.#deadline = now + jitter(this.#options.random, REPUBLISH, REPUBLISH_SPREAD)
+    this.#deadline = undefined
     return true
   }
 
