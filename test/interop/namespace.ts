@@ -10,6 +10,8 @@ import { createInterface } from 'node:readline'
 const PREFIX = 'ramsons-interop-'
 /** From a polite signal to the other one. */
 const STOP_MS = 8000
+/** They end this process without its `exit` event, unless someone listens. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 export interface Reply {
   readonly status: number
@@ -23,6 +25,7 @@ export class Namespace {
   readonly #running = new Set<ChildProcess>()
   readonly #waiting = new Map<number, (reply: Reply | Error) => void>()
   readonly #onExit = (): void => this.#destroy()
+  readonly #onSignal = (): void => process.exit(1)
   #fetcher: ChildProcess | undefined
   #requests = 0
 
@@ -33,6 +36,7 @@ export class Namespace {
     this.name = `${PREFIX}${process.pid}-${made++}`
     ip(['netns', 'add', this.name])
     process.once('exit', this.#onExit)
+    for (const signal of SIGNALS) process.once(signal, this.#onSignal)
     try {
       ip(['-n', this.name, 'link', 'set', 'lo', 'up'])
       const routes = ip(['-n', this.name, 'route']).trim()
@@ -109,6 +113,7 @@ export class Namespace {
 
   #destroy(): void {
     process.off('exit', this.#onExit)
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal)
     for (const child of this.#running) child.kill('SIGKILL')
     this.#running.clear()
     try {
