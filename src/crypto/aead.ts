@@ -8,10 +8,10 @@ import { sodium } from './provider.ts'
 // Specification constants
 
 /** Bytes that sealing adds: the Poly1305 tag. */
-export const AEAD_TAG_LENGTH = 16
+const TAG_LENGTH = 16
 
 const CIPHER = 'chacha20-poly1305'
-const TAG = { authTagLength: AEAD_TAG_LENGTH } as const
+const TAG = { authTagLength: TAG_LENGTH } as const
 
 /** Filled before each call; nothing keeps it. */
 const nonce = new Uint8Array(12)
@@ -23,7 +23,7 @@ export function seal(
   ad: Uint8Array | undefined,
   plaintext: Uint8Array,
 ): Uint8Array {
-  const out = new Uint8Array(plaintext.length + AEAD_TAG_LENGTH)
+  const out = new Uint8Array(plaintext.length + TAG_LENGTH)
   sealInto(out, 0, key, n, ad, plaintext)
   return out
 }
@@ -41,11 +41,11 @@ export function sealInto(
   plaintext: Uint8Array,
 ): void {
   const end = at + plaintext.length
-  if (end + AEAD_TAG_LENGTH > out.length) throw new RangeError('no room for the ciphertext')
+  if (end + TAG_LENGTH > out.length) throw new RangeError('no room for the ciphertext')
   setNonce(n)
   const native = sodium()
   if (native !== undefined) {
-    const target = out.subarray(at, end + AEAD_TAG_LENGTH)
+    const target = out.subarray(at, end + TAG_LENGTH)
     native.crypto_aead_chacha20poly1305_ietf_encrypt(target, plaintext, ad ?? null, null, nonce, key)
     return
   }
@@ -64,7 +64,7 @@ export function open(
   ad: Uint8Array | undefined,
   ciphertext: Uint8Array,
 ): Uint8Array | undefined {
-  const end = ciphertext.length - AEAD_TAG_LENGTH
+  const end = ciphertext.length - TAG_LENGTH
   if (end < 0) return undefined
   setNonce(n)
   const native = sodium()
