@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { toBase64 } from '../../base/base64.ts'
 import { systemRandom } from '../../crypto/random.ts'
+import { escapeHtml } from '../html.ts'
 
 export interface ErrorPage {
   readonly status: number
@@ -54,16 +55,4 @@ function html(page: ErrorPage, nonce: string): string {
     `<title>${title}</title><style nonce="${nonce}">${STYLE}</style></head>` +
     `<body><h1>${title}</h1><p>${escapeHtml(page.text)}</p><small>ramsons, HTTP proxy, ${page.status}</small></body></html>\n`
   )
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => ENTITIES[c]!)
 }
