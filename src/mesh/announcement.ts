@@ -5,7 +5,7 @@
  */
 import { toBase32 } from '../base/base32.ts'
 import { fromBase64, toBase64 } from '../base/base64.ts'
-import { Reader, utf8, Writer } from '../base/bytes.ts'
+import { copy, Reader, utf8, Writer } from '../base/bytes.ts'
 import { MalformedError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { constantTimeEqual } from '../crypto/equal.ts'
@@ -83,7 +83,7 @@ function announcementTag(
   const bytes = linkLocalBytes(address)
   if (bytes === undefined) return undefined
   const covered = new Writer(EPOCH_SIZE + bytes.length + 2).put(epoch).put(bytes).u16(port).bytes
-  return hmacSha256(kd, TAG_CONTEXT, covered).subarray(0, TAG_SIZE)
+  return copy(hmacSha256(kd, TAG_CONTEXT, covered).subarray(0, TAG_SIZE))
 }
 
 /** The TXT record's strings. */

@@ -86,8 +86,15 @@ export class Interfaces {
   }
 }
 
-/** All interfaces but loopback, by name. `proc` and `sys` are the kernel's folders. */
-export function readInterfaces(proc = '/proc', sys = '/sys/class/net'): LinkInterface[] {
+/**
+ * All interfaces but loopback, by name. `proc` and `sys` are the kernel's folders, `running` the interfaces that have a carrier: without
+ * one an address is of no use, and what comes back with the carrier may be another network.
+ */
+export function readInterfaces(
+  proc = '/proc',
+  sys = '/sys/class/net',
+  running: ReadonlySet<string> = new Set(Object.keys(networkInterfaces())),
+): LinkInterface[] {
   const text = readOr(join(proc, 'net/if_inet6'))
   if (text === undefined) return withoutProc()
   const addresses = linkLocals(text)
@@ -100,7 +107,7 @@ export function readInterfaces(proc = '/proc', sys = '/sys/class/net'): LinkInte
       return {
         name,
         index,
-        address: found?.address,
+        address: running.has(name) ? found?.address : undefined,
         kind: linkKind(join(sys, name), name, index),
         defaultRoute: routes.has(name),
         network: gateways.get(name) ?? '',

@@ -3,6 +3,7 @@
  * the interface named, no host name, no address but that interface's own link-local one. bonjour-service gives the socket and the
  * records; when to send is decided in mesh/.
  */
+import { networkInterfaces } from 'node:os'
 import bonjour from 'bonjour-service'
 import type { Log } from '../../base/log.ts'
 import {
@@ -64,7 +65,7 @@ export class Mdns {
   #join(link: LinkInterface): void {
     this.#leave(link.name)
     try {
-      this.#sockets.set(link.name, new MdnsSocket(link.name, this.#options))
+      this.#sockets.set(link.name, new MdnsSocket(link, this.#options))
     } catch (e) {
       this.#options.onProblem(link.name, `mDNS: ${(e as Error).message}`)
     }
@@ -99,14 +100,18 @@ interface PacketSource {
 
 class MdnsSocket {
   readonly #name: string
+  readonly #address: string
   readonly #options: MdnsOptions
   readonly #mdns: MulticastDns
   #sending = 0
   #closed = false
   #problem = false
 
-  constructor(name: string, options: MdnsOptions) {
+  constructor(link: LinkInterface, options: MdnsOptions) {
+    const { name, address } = link
+    if (address === undefined || !hasAddress(name, address)) throw new Error('the interface is gone')
     this.#name = name
+    this.#address = address
     this.#options = options
     const settings = { type: 'udp6', ip: GROUP, interface: `::%${name}` }
     // Publishing through bonjour-service would bring its own schedule, so only its socket is asked for.
@@ -141,6 +146,10 @@ class MdnsSocket {
 
   #send(send: (sent: (e?: Error | null) => void) => void): void {
     if (this.#closed) return
+    if (!hasAddress(this.#name, this.#address)) {
+      this.#failed(new Error('the interface is gone'))
+      return
+    }
     this.#sending++
     send((e) => {
       this.#sending--
@@ -168,6 +177,11 @@ class MdnsSocket {
     this.#problem = true
     this.#options.onProblem(this.#name, `mDNS: ${(e as NodeJS.ErrnoException).code ?? e.message}`)
   }
+}
+
+/** The kernel takes an interface it does not know for "any": what is meant for this link would leave on another. */
+function hasAddress(name: string, address: string): boolean {
+  return networkInterfaces()[name]?.some((a) => a.address === address) ?? false
 }
 
 function isAbout(name: string): boolean {

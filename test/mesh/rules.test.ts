@@ -1,0 +1,171 @@
+import { describe, expect, test } from 'vitest'
+import { seededRandom } from '../../src/base/random.ts'
+import { ClockConsensus } from '../../src/mesh/clock-consensus.ts'
+import {
+  type AnnouncePolicy,
+  announceDecision,
+  type LinkInterface,
+  type LinkKind,
+} from '../../src/mesh/link.ts'
+import { Peers, wasSteady } from '../../src/mesh/peers.ts'
+import { allowedHops, anonymity } from '../../src/mesh/small-mesh.ts'
+import { TokenBucket } from '../../src/mesh/token-bucket.ts'
+
+describe('announce, listen or off', () => {
+  const AUTO: AnnouncePolicy = { announce: 'auto', interfaces: ['auto'], open: false, allowed: new Set() }
+  const link = (kind: LinkKind, more: Partial<LinkInterface> = {}): LinkInterface => ({
+    name: 'x0',
+    index: 2,
+    address: 'fe80::1',
+    kind,
+    defaultRoute: false,
+    network: '',
+    ...more,
+  })
+  const mode = (l: LinkInterface, policy: Partial<AnnouncePolicy> = {}) =>
+    announceDecision(l, { ...AUTO, ...policy }).mode
+
+  test('a private mesh is announced on every link to other machines', () => {
+    for (const kind of ['wifi', 'wired', 'mesh', 'veth', 'bridge'] as const)
+      expect(mode(link(kind, { defaultRoute: true }))).toBe('announce')
+    for (const kind of ['vpn', 'cellular', 'port', 'other'] as const) expect(mode(link(kind))).toBe('off')
+  })
+
+  test('an open mesh only where nobody else is told, or where it was allowed', () => {
+    const open = { open: true }
+    expect(mode(link('wifi'), open)).toBe('announce')
+    expect(mode(link('wifi', { defaultRoute: true, network: 'n' }), open)).toBe('listen')
+    expect(
+      mode(link('wifi', { defaultRoute: true, network: 'n' }), { ...open, allowed: new Set(['n']) }),
+    ).toBe('announce')
+    expect(mode(link('mesh', { defaultRoute: true }), open)).toBe('announce')
+    expect(mode(link('vpn'), open)).toBe('off')
+  })
+
+  test('what the user says', () => {
+    expect(mode(link('wifi'), { interfaces: ['y0'] })).toBe('off')
+    expect(mode(link('vpn'), { interfaces: ['x0'] })).toBe('announce')
+    expect(mode(link('vpn'), { interfaces: ['auto', 'x0'] })).toBe('announce')
+    expect(mode(link('wifi'), { announce: 'off' })).toBe('off')
+    expect(mode(link('wifi'), { announce: 'listen' })).toBe('listen')
+    expect(mode(link('wifi', { defaultRoute: true }), { announce: 'announce', open: true })).toBe('announce')
+    expect(mode(link('cellular'), { announce: 'announce' })).toBe('off')
+  })
+})
+
+test('hops and honesty by the number of other routers', () => {
+  expect([0, 1, 2, 4, 5, 7, 8, 50].map((r) => allowedHops(r, 2))).toEqual([0, 0, 1, 1, 2, 2, 2, 2])
+  expect([1, 4, 5, 7, 8].map((r) => allowedHops(r, 3))).toEqual([0, 1, 2, 2, 3])
+  expect(allowedHops(50, 0)).toBe(0)
+  expect([0, 1, 2, 5, 18, 19].map((r) => anonymity(r).level)).toEqual([
+    'none',
+    'none',
+    'weak',
+    'weak',
+    'weak',
+    'moderate',
+  ])
+  expect(anonymity(1).sentence).toMatch(/^Two machines: encrypted only/)
+  expect(anonymity(30).sentence).toMatch(/moderate against participants, not against radio observers/)
+})
+
+describe('clock', () => {
+  const HOUR = 3_600_000
+
+  test('free steps: to the later of two, until the first session', () => {
+    const c = new ClockConsensus(0)
+    expect(c.sample('a', -5 * HOUR, 0, 0)).toBe(0)
+    expect(c.sample('b', 1_500, 0, 1)).toBe(0)
+    expect(c.sample('b', 5 * HOUR, 0, 2)).toBe(5 * HOUR)
+    expect(c.quality).toBe(1)
+    expect(c.sample('c', -9 * HOUR, 3, 3)).toBe(-9 * HOUR)
+    c.settle()
+    expect(c.sample('d', 5 * HOUR, 0, 4)).toBe(0)
+  })
+
+  test('a clock that is known to be right never moves', () => {
+    for (const quality of [3, 4] as const) {
+      const c = new ClockConsensus(quality)
+      for (const peer of ['a', 'b', 'c', 'd', 'e', 'f']) expect(c.sample(peer, 99_999, 4, 0)).toBe(0)
+    }
+  })
+
+  test('afterwards the median of three, once in ten minutes', () => {
+    const c = new ClockConsensus(0)
+    c.settle()
+    expect(c.sample('liar', 20 * HOUR, 4, 0)).toBe(0)
+    expect(c.sample('a', 30_000, 0, 0)).toBe(0)
+    expect(c.sample('b', 31_000, 0, 0)).toBe(31_000)
+    expect(c.sample('c', 50_000, 0, 1000)).toBe(0)
+    for (const peer of ['a', 'b', 'c', 'd']) c.sample(peer, 50_000, 0, 300_000)
+    expect(c.sample('e', 50_000, 0, 700_000)).toBe(50_000)
+    expect(c.quality).toBe(2)
+  })
+
+  test('two liars of five; one vote a router; old votes expire', () => {
+    const c = new ClockConsensus(1)
+    c.settle()
+    for (const honest of ['a', 'b', 'c']) expect(c.sample(honest, 0, 0, 1)).toBe(0)
+    for (const liar of ['x', 'y', 'x', 'y', 'x']) expect(c.sample(liar, 5 * HOUR, 3, 2)).toBe(0)
+    expect(c.sample('z', 5 * HOUR, 0, 3 * HOUR)).toBe(0)
+  })
+
+  test('far ahead needs five', () => {
+    const c = new ClockConsensus(0)
+    c.settle()
+    const day = 25 * HOUR
+    expect(['a', 'b', 'c', 'd', 'e'].map((p) => c.sample(p, day, 0, 0))).toEqual([0, 0, 0, 0, day])
+  })
+})
+
+describe('peers', () => {
+  const LOW = new Uint8Array(32).fill(1)
+  const HIGH = new Uint8Array(32).fill(2)
+  const peer = (hash: Uint8Array, role: 'initiator' | 'responder', connectedAt?: number) => ({
+    hash,
+    endpoint: { address: 'fe80::2%x0', port: 1 },
+    linkName: 'x0',
+    role,
+    quality: 0 as const,
+    connectedAt,
+  })
+
+  test('two links begun at once: both ends keep the same one', () => {
+    // Each has already taken the link it dialled, and now the other's hello is complete.
+    const low = new Peers()
+    low.set(peer(HIGH, 'initiator'))
+    const high = new Peers()
+    high.set(peer(LOW, 'initiator'))
+    expect(low.wants(HIGH, LOW, 'responder', 'fe80::2%x0')).toBe(false)
+    expect(high.wants(LOW, HIGH, 'responder', 'fe80::1%x0')).toBe(true)
+    // Each has already taken the link it accepted.
+    low.set(peer(HIGH, 'responder'))
+    high.set(peer(LOW, 'responder'))
+    expect(low.wants(HIGH, LOW, 'initiator', 'fe80::2%x0')).toBe(true)
+    expect(high.wants(LOW, HIGH, 'initiator', 'fe80::1%x0')).toBe(false)
+  })
+
+  test('a connected neighbour is not dialled again, but may come again', () => {
+    const peers = new Peers()
+    peers.set(peer(HIGH, 'initiator', 5))
+    expect(peers.wants(HIGH, LOW, 'initiator', 'fe80::2%x0')).toBe(false)
+    expect(peers.wants(HIGH, LOW, 'responder', 'fe80::2%x0')).toBe(true)
+    expect(wasSteady(peer(HIGH, 'initiator', 0), 60_000)).toBe(true)
+    expect(wasSteady(peer(HIGH, 'initiator', 0), 59_999)).toBe(false)
+  })
+
+  test('no crowd at one address', () => {
+    const peers = new Peers()
+    const random = seededRandom(1)
+    for (let i = 0; i < 3; i++) peers.set(peer(random.bytes(32), 'responder', 1))
+    expect(peers.wants(HIGH, LOW, 'responder', 'fe80::2%x0')).toBe(false)
+    expect(peers.wants(HIGH, LOW, 'responder', 'fe80::3%x0')).toBe(true)
+  })
+})
+
+test('token bucket', () => {
+  const bucket = new TokenBucket(100, 3, 0)
+  expect([0, 0, 0, 0].map((t) => bucket.take(t))).toEqual([true, true, true, false])
+  expect([bucket.take(99), bucket.take(100), bucket.take(150)]).toEqual([false, true, false])
+  expect([10_000, 10_000, 10_000, 10_000].map((t) => bucket.take(t))).toEqual([true, true, true, false])
+})
