@@ -17,7 +17,7 @@ const MAX_ANSWER = 16 * 1024 * 1024
 const MAX_CLIENTS = 16
 const TIMEOUT_MS = 10_000
 
-export type ControlCommand = 'status' | 'stop'
+export type ControlCommand = 'status' | 'paths' | 'stop'
 export type ControlHandlers = Readonly<Record<ControlCommand, () => unknown>>
 
 export interface ControlServer {
@@ -64,7 +64,8 @@ function answer(socket: Socket, handlers: ControlHandlers): void {
 function respond(request: string, handlers: ControlHandlers): unknown {
   try {
     const command = (JSON.parse(request) as { command?: unknown } | null)?.command
-    if (command === 'status' || command === 'stop') return { result: handlers[command]() ?? null }
+    if (command === 'status' || command === 'paths' || command === 'stop')
+      return { result: handlers[command]() ?? null }
     return { error: 'unknown command' }
   } catch (e) {
     return {

@@ -2,7 +2,7 @@
 import type { Log } from '../base/log.ts'
 import type { Config } from './config/schema.ts'
 import type { DataFolder, FaceName } from './data-folder.ts'
-import type { DestinationStatus, FaceStatus } from './status.ts'
+import type { DestinationStatus, FaceStatus, PathStatus } from './status.ts'
 
 export interface FaceContext {
   readonly name: FaceName
@@ -16,6 +16,7 @@ export interface FaceContext {
 export interface Face {
   status(): FaceStatus
   destinations(): readonly DestinationStatus[]
+  paths(): PathStatus
   /** Where this machine's programs reach it: name to host:port. */
   services(): Readonly<Record<string, string>>
   /** The configuration was read again: what can change without dropping sessions changes. */

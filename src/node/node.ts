@@ -4,7 +4,7 @@ import type { Config } from './config/schema.ts'
 import type { DataFolder, FaceName } from './data-folder.ts'
 import { type Face, startFace } from './face.ts'
 import type { ProcessLog } from './log.ts'
-import type { NodeStatus } from './status.ts'
+import type { NodeStatus, PathStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
 export interface NodeContext {
@@ -52,6 +52,16 @@ export class RunningNode {
       destinations: faces.flatMap((f) => f.destinations()),
       services: Object.assign({}, ...faces.map((f) => f.services())) as Record<string, string>,
     }
+  }
+
+  paths(): PathStatus {
+    const all = [...this.#faces.values()].map((f) => f.paths())
+    return { inbound: all.flatMap((p) => p.inbound), conversations: all.flatMap((p) => p.conversations) }
+  }
+
+  paths(): PathStatus {
+    const all = [...this.#faces.values()].map((f) => f.paths())
+    return { conversations: all.flatMap((p) => p.conversations), inbound: all.flatMap((p) => p.inbound) }
   }
 
   reload(config: Config): void {

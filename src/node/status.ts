@@ -8,14 +8,33 @@ export interface PeerStatus {
   readonly link: string
 }
 
+/** For a picture of the way that data takes; nobody but the node's owner is told. */
+export interface PathStatus {
+  /** What our streams go out by: our hops, then the lease of the other end. */
+  readonly conversations: readonly TunnelStatus[]
+  /** Our own inbound tunnels that are published. */
+  readonly inbound: readonly TunnelStatus[]
+}
+
+/** Router hashes in I2P base64; hops in the order that data passes them, our own router left out. */
+export interface TunnelStatus {
+  readonly gateway: string
+  readonly tunnel_id: number
+  readonly hops: readonly string[]
+}
+
 export interface FaceStatus {
   readonly enabled: true
   readonly net_id: number
   readonly router: string
   readonly clock: { readonly offset_ms: number; readonly quality: number }
   readonly anonymity: 'none' | 'weak' | 'moderate'
+  /** Of the tunnels that clients get now. */
+  readonly hops: number
   /** What `anonymity` means here, for people. */
   readonly anonymity_note: string
+  /** Longest tunnels that this network allows just now. */
+  readonly hops: number
   readonly peers: readonly PeerStatus[]
   readonly netdb: { readonly routers: number; readonly floodfills: number; readonly lease_sets: number }
   readonly tunnels: {
@@ -28,6 +47,8 @@ export interface FaceStatus {
     readonly in_bps: number
     readonly out_bps: number
     readonly transit_bps: number
+    /** Tunnel messages carried for others since the start. */
+    readonly transit_bytes: number
     readonly limit_bps: number
   }
   readonly reachability: { readonly ipv4: string; readonly ipv6: string }
@@ -40,6 +61,22 @@ export interface DestinationStatus {
   readonly b32: string
   readonly face: 'mesh' | 'public'
   readonly kind: 'server' | 'client'
+}
+
+/** Whom the tunnels of this node's destinations run through. For its owner: other routers are not told. */
+export interface PathStatus {
+  readonly inbound: readonly {
+    readonly gateway: string
+    readonly tunnel_id: number
+    readonly hops: readonly string[]
+  }[]
+  readonly conversations: readonly {
+    readonly remote: string
+    readonly hops: readonly string[]
+    /** The lease in use. */
+    readonly gateway: string
+    readonly tunnel_id: number
+  }[]
 }
 
 export interface NodeStatus {

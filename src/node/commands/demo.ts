@@ -1,7 +1,7 @@
 /** `ramsons demo`: a mesh of several nodes on this machine, a site on one, read from another. */
 import { parseArgs } from 'node:util'
 import { ConfigError } from '../../base/errors.ts'
-import { runDemo } from '../demo/demo.ts'
+import { runDemo, runRelay } from '../demo/demo.ts'
 
 // Implementation constants
 /** Six are what two-hop tunnels with different hops each way need. */
@@ -10,10 +10,19 @@ const NODES = 6
 const MAX_NODES = 30
 
 export async function demo(args: readonly string[]): Promise<number> {
-  const options = { nodes: { type: 'string' }, keep: { type: 'boolean' } } as const
-  const { values } = parseArgs({ args: [...args], options })
+  const options = {
+    nodes: { type: 'string' },
+    keep: { type: 'boolean' },
+    inside: { type: 'string' },
+  } as const
+  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
+  const [word, socket, port] = positionals
+  // The demo starts itself again in these two ways; they are not for people.
+  if (word === 'relay' && socket !== undefined && port !== undefined) return runRelay(socket, Number(port))
+  if (values.inside !== undefined) process.env['RAMSONS_DEMO_DIR'] = values.inside
+  if (word !== undefined) throw new UsageError('use: ramsons demo [--nodes N] [--keep]')
   const nodes = Number(values.nodes ?? NODES)
   if (!Number.isInteger(nodes) || nodes < 2 || nodes > MAX_NODES)
     throw new ConfigError('--nodes', values.nodes, `a whole number from 2 to ${MAX_NODES}`)
-  return runDemo({ nodes, keep: values.keep ?? false })
+  return runDemo({ nodes, keep: values.keep ?? false, inside: values.inside !== undefined })
 }

@@ -34,6 +34,8 @@ export async function run(args: readonly string[]): Promise<number> {
     const node = await RunningNode.start({ config, given, folder, log })
     const control = await startControl(folder.controlSocket, {
       status: () => node.status(),
+      paths: () => node.paths(),
+      paths: () => node.paths(),
       stop: () => {
         process.kill(process.pid, 'SIGTERM')
         return true
