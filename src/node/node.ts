@@ -56,11 +56,6 @@ export class RunningNode {
 
   paths(): PathStatus {
     const all = [...this.#faces.values()].map((f) => f.paths())
-    return { inbound: all.flatMap((p) => p.inbound), conversations: all.flatMap((p) => p.conversations) }
-  }
-
-  paths(): PathStatus {
-    const all = [...this.#faces.values()].map((f) => f.paths())
     return { conversations: all.flatMap((p) => p.conversations), inbound: all.flatMap((p) => p.inbound) }
   }
 

@@ -8,29 +8,12 @@ export interface PeerStatus {
   readonly link: string
 }
 
-/** For a picture of the way that data takes; nobody but the node's owner is told. */
-export interface PathStatus {
-  /** What our streams go out by: our hops, then the lease of the other end. */
-  readonly conversations: readonly TunnelStatus[]
-  /** Our own inbound tunnels that are published. */
-  readonly inbound: readonly TunnelStatus[]
-}
-
-/** Router hashes in I2P base64; hops in the order that data passes them, our own router left out. */
-export interface TunnelStatus {
-  readonly gateway: string
-  readonly tunnel_id: number
-  readonly hops: readonly string[]
-}
-
 export interface FaceStatus {
   readonly enabled: true
   readonly net_id: number
   readonly router: string
   readonly clock: { readonly offset_ms: number; readonly quality: number }
   readonly anonymity: 'none' | 'weak' | 'moderate'
-  /** Of the tunnels that clients get now. */
-  readonly hops: number
   /** What `anonymity` means here, for people. */
   readonly anonymity_note: string
   /** Longest tunnels that this network allows just now. */

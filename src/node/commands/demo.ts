@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { ConfigError } from '../../base/errors.ts'
 import { runDemo, runRelay } from '../demo/demo.ts'
+import { UsageError } from '../usage-error.ts'
 
 // Implementation constants
 /** Six are what two-hop tunnels with different hops each way need. */
@@ -19,10 +20,9 @@ export async function demo(args: readonly string[]): Promise<number> {
   const [word, socket, port] = positionals
   // The demo starts itself again in these two ways; they are not for people.
   if (word === 'relay' && socket !== undefined && port !== undefined) return runRelay(socket, Number(port))
-  if (values.inside !== undefined) process.env['RAMSONS_DEMO_DIR'] = values.inside
   if (word !== undefined) throw new UsageError('use: ramsons demo [--nodes N] [--keep]')
   const nodes = Number(values.nodes ?? NODES)
   if (!Number.isInteger(nodes) || nodes < 2 || nodes > MAX_NODES)
     throw new ConfigError('--nodes', values.nodes, `a whole number from 2 to ${MAX_NODES}`)
-  return runDemo({ nodes, keep: values.keep ?? false, inside: values.inside !== undefined })
+  return runDemo({ nodes, keep: values.keep ?? false, inside: values.inside })
 }

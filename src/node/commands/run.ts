@@ -35,7 +35,6 @@ export async function run(args: readonly string[]): Promise<number> {
     const control = await startControl(folder.controlSocket, {
       status: () => node.status(),
       paths: () => node.paths(),
-      paths: () => node.paths(),
       stop: () => {
         process.kill(process.pid, 'SIGTERM')
         return true
