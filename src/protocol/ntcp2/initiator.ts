@@ -23,6 +23,7 @@ import {
   PROTOCOL_NAME,
   readSessionCreatedOptions,
   SESSION_REQUEST_LENGTH,
+  type SessionCreatedOptions,
   sessionConfirmedPart2Length,
   VERSION,
   writeSessionConfirmedPayload,
@@ -56,6 +57,7 @@ export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, 
       timestamp: roundedSeconds(clock.wall(start)),
     }),
   )
+  const unpadded = noise.fork()
   if (requestPadding.length > 0) noise.mixHash(requestPadding)
   const sessionRequest = concat(obfuscation.hide(e.publicKey), sealed, requestPadding)
 
@@ -63,14 +65,15 @@ export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, 
   const { bytes: created, now } = yield { send: sessionRequest, read: SESSION_REQUEST_LENGTH }
   const y = obfuscation.reveal(created.subarray(0, 32))
   if (hasHighBit(y)) return refused('Y out of range')
-  noise.mixHash(y)
   const ee = e.agree(y)
   if (ee === undefined) return refused('Y of low order')
-  noise.mixKey(ee)
-  const options = noise.decryptAndHash(created.subarray(32))
+  const sealedOptions = created.subarray(32)
+  const opened = openOptions(noise, y, ee, sealedOptions)
+  // i2pd answers a skewed clock before it has read our padding: its transcript lacks it, and only its time is of use.
+  const options = opened ?? openOptions(unpadded, y, ee, sealedOptions)
   // The responder has another static key, hash or IV than its RouterInfo says, or it is not an I2P router.
   if (options === undefined) return refused('SessionCreated does not verify')
-  const { paddingLength, timestamp } = readSessionCreatedOptions(new Reader(options))
+  const { paddingLength, timestamp } = options
 
   // Bob wrote his time half a round trip ago ("Clock Skew Guidelines"). He has proved his static key by now.
   const rttMs = now - start
@@ -78,6 +81,7 @@ export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, 
   if (Math.abs(clockOffset) > MAX_SKEW_MS) {
     return { ...refused(`clocks differ by ${clockOffset} ms`, TerminationReason.clockSkew), clockOffset }
   }
+  if (opened === undefined) return refused('SessionCreated ignores our padding')
   if (paddingLength > MAX_PADDING_ACCEPTED) {
     return refused('padding too long', TerminationReason.paddingViolation)
   }
@@ -104,6 +108,19 @@ export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, 
     clockOffset,
     rttMs,
   }
+}
+
+/** <- e, ee, and the options under the key that follows. */
+function openOptions(
+  noise: SymmetricState,
+  y: Uint8Array,
+  ee: Uint8Array,
+  sealed: Uint8Array,
+): SessionCreatedOptions | undefined {
+  noise.mixHash(y)
+  noise.mixKey(ee)
+  const options = noise.decryptAndHash(sealed)
+  return options && readSessionCreatedOptions(new Reader(options))
 }
 
 /** "Alice must halt further message processing and close the connection without responding." */

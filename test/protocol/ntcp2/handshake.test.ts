@@ -6,7 +6,11 @@ import { generateX25519 } from '../../../src/crypto/x25519.ts'
 import { TerminationReason } from '../../../src/protocol/blocks/termination.ts'
 import { EphemeralObfuscation, type Handshake } from '../../../src/protocol/ntcp2/handshake.ts'
 import { initiate } from '../../../src/protocol/ntcp2/initiator.ts'
-import { PROTOCOL_NAME, writeSessionRequestOptions } from '../../../src/protocol/ntcp2/messages.ts'
+import {
+  PROTOCOL_NAME,
+  writeSessionCreatedOptions,
+  writeSessionRequestOptions,
+} from '../../../src/protocol/ntcp2/messages.ts'
 import { respond } from '../../../src/protocol/ntcp2/responder.ts'
 import { signRouterInfo } from '../../../src/protocol/structures/router-info.ts'
 import { checks, converse, NET_ID, type Party, party, remoteOf, WALL } from './parties.ts'
@@ -81,6 +85,25 @@ describe('handshake', () => {
       if (initiator?.kind !== 'refused') throw new Error('established')
       expect([initiator.manner, initiator.reason]).toEqual(['reset', TerminationReason.clockSkew])
       expect(Math.abs(initiator.clockOffset! - ahead)).toBeLessThanOrEqual(500)
+    }
+  })
+
+  it('learns the time from a responder that answers before it has read our padding, as i2pd does', () => {
+    for (const [ahead, why] of [
+      [120_000, 'clocks differ'],
+      [0, 'ignores our padding'],
+    ] as const) {
+      const alice = party(1)
+      const bob = party(2, { ahead })
+      const steps = start(alice, bob)
+      const request = steps.next().value.send!
+      expect(request.length).toBeGreaterThan(64)
+      const answer = sessionCreatedTo(request, bob)
+      const { value } = steps.next({ bytes: answer, now: 100 })
+      if (!('kind' in value) || value.kind !== 'refused') throw new Error('not refused')
+      expect(value.why).toContain(why)
+      if (ahead === 0) expect(value.clockOffset).toBeUndefined()
+      else expect(Math.abs(value.clockOffset! - ahead)).toBeLessThan(1000)
     }
   })
 
@@ -228,6 +251,26 @@ describe('handshake', () => {
     for (const seen of sizes) expect(seen.size).toBeGreaterThan(30)
   })
 })
+
+/** SessionCreated of a responder that leaves the padding of `request` out of its transcript. */
+function sessionCreatedTo(request: Uint8Array, bob: Party): Uint8Array {
+  const { staticKeys, iv, hash, random, clock } = bob.local
+  const obfuscation = new EphemeralObfuscation(hash, iv)
+  const noise = SymmetricState.start(PROTOCOL_NAME)
+  noise.mixHash(staticKeys.publicKey)
+  const x = obfuscation.reveal(request.subarray(0, 32))
+  noise.mixHash(x)
+  noise.mixKey(staticKeys.agree(x)!)
+  noise.decryptAndHash(request.subarray(32, 64))
+  const e = generateX25519(random)
+  noise.mixHash(e.publicKey)
+  noise.mixKey(e.agree(x)!)
+  const options = writeSessionCreatedOptions({
+    paddingLength: 0,
+    timestamp: Math.round(clock.wall(50) / 1000),
+  })
+  return concat(obfuscation.hide(e.publicKey), noise.encryptAndHash(options))
+}
 
 /** Message 1 up to its padding, with options of our choice. */
 function sessionRequest(
