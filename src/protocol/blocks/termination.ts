@@ -4,7 +4,7 @@ import { type Reader, Writer } from '../../base/bytes.ts'
 // Specification constants
 
 /** Valid frames received (8) and the reason (1); what follows is free text. */
-export const TERMINATION_MIN_LENGTH = 9
+const TERMINATION_MIN_LENGTH = 9
 
 export const TerminationReason = {
   normal: 0,

@@ -11,7 +11,7 @@ import { MAC } from './messages.ts'
 
 // Specification constants
 
-export const FRAME_HEADER = 2
+const FRAME_HEADER = 2
 /** Largest plaintext of one frame: 65535 less the MAC. */
 export const MAX_PLAINTEXT: number = 65535 - MAC
 

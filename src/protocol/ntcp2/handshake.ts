@@ -42,7 +42,7 @@ export interface Step {
   readonly read: number
 }
 
-export interface Received {
+interface Received {
   readonly bytes: Uint8Array
   readonly now: Millis
 }

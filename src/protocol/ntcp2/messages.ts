@@ -22,7 +22,7 @@ export const VERSION = 2
 export const MAC = 16
 /** Obfuscated X and the sealed options; padding follows. SessionCreated has the same shape. */
 export const SESSION_REQUEST_LENGTH = 64
-export const OPTIONS_LENGTH = 16
+const OPTIONS_LENGTH = 16
 /** The sealed static key of SessionConfirmed. */
 export const PART1_LENGTH = 48
 /** "A clock skew between two peers of greater than +/- 60 seconds is generally fatal" ("Clock Skew Guidelines"). */

@@ -8,9 +8,9 @@ import type { LinkId, Sink } from '../../base/core.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { jitter } from '../../base/random.ts'
 import { BLOCK_HEADER, BlockCursor, BlockType, putBlockHeader } from '../blocks/block.ts'
-import { readDateTime } from '../blocks/date-time.ts'
+import { DATE_TIME_LENGTH, readDateTime } from '../blocks/date-time.ts'
 import { i2npBlockLength, putI2npBlock, readI2npBlock } from '../blocks/i2np-block.ts'
-import { readPaddingOptions } from '../blocks/padding-options.ts'
+import { OPTIONS_MIN_LENGTH, readPaddingOptions } from '../blocks/padding-options.ts'
 import { readRouterInfoBlock, writeRouterInfoBlock } from '../blocks/router-info-block.ts'
 import { readTermination, TerminationReason, writeTermination } from '../blocks/termination.ts'
 import { type I2npMessage, isExpired } from '../i2np/message.ts'
@@ -23,6 +23,7 @@ import {
   type Local,
   OUR_PADDING_OPTIONS,
   type Refused,
+  type Step,
 } from './handshake.ts'
 import { Intake } from './intake.ts'
 import type { OutputQueue } from './output-queue.ts'
@@ -37,7 +38,7 @@ const TERMINATION_BLOCK = 4
 /** Messages of one turn share a frame up to this size: "limit frames to a few KB" (ntcp2, "Raw contents"), while one large AEAD call is cheaper than many. */
 export const FRAME_TARGET: number = 16 * 1024
 /** Bytes handed over that the operating system has not taken yet. More would only age in a buffer nobody can look into. */
-export const SEND_WINDOW: number = 64 * 1024
+const SEND_WINDOW: number = 64 * 1024
 /** A frame must be whole by then: the largest one over 10 kbit/s (noticed at the next timeout, at most one idle period later). */
 const FRAME_TIMEOUT_MS = 60_000
 /** Between our RouterInfo and the next to the same peer: i2pd's 25 to 50 minutes. */
@@ -219,11 +220,11 @@ export class Ntcp2Session {
   terminate(reason: number, why: string, now: Millis, out: Sink<SessionEvent>): void {
     const phase = this.#phase
     if (phase.kind === 'ended') return
-    if (phase.kind === 'data') {
-      this.flush(now, out)
-      this.#sendTermination(phase, reason, out)
-    }
-    this.#end(phase.kind !== 'data', reason, why, undefined, out)
+    this.flush(now, out)
+    // A peer that does not read would not read this either, and an orderly end would wait for it.
+    const orderly = phase.kind === 'data' && this.#inFlight < SEND_WINDOW
+    if (orderly) this.#sendTermination(phase, reason, out)
+    this.#end(!orderly, reason, why, undefined, out)
   }
 
   /** The connection is gone. */
@@ -272,7 +273,7 @@ export class Ntcp2Session {
 
   #step(
     steps: Handshake,
-    step: IteratorResult<{ send?: Uint8Array; read: number }, HandshakeResult>,
+    step: IteratorResult<Step, HandshakeResult>,
     now: Millis,
     out: Sink<SessionEvent>,
   ): void {
@@ -366,13 +367,13 @@ export class Ntcp2Session {
           this.#routerInfoBlock(phase, blocks, now, out)
           break
         case BlockType.dateTime:
-          if (!dated && blocks.length === 4) {
+          if (!dated && blocks.length === DATE_TIME_LENGTH) {
             this.#dateTime(phase, readDateTime(new Reader(blocks.data())) - wall, out)
           }
           dated = true
           break
         case BlockType.options:
-          if (blocks.length >= 12)
+          if (blocks.length >= OPTIONS_MIN_LENGTH)
             this.#limitPadding(readPaddingOptions(new Reader(blocks.data())).receiveMax)
           break
         case TERMINATION_BLOCK:

@@ -363,6 +363,16 @@ describe('limits', () => {
     expect(b.ids.at(-1)).toBe(4000)
   })
 
+  it('do not wait for a peer that does not read when its session ends', () => {
+    const { wire, a, b } = pair()
+    a.send(b, 1)
+    wire.run(100)
+    b.stalled = true
+    for (let i = 2; i < 200; i++) a.send(b, i, 1000)
+    a.turn((out) => a.transport.disconnect(b.hash, TerminationReason.normal, wire.now, out))
+    expect(a.resets).toBe(1)
+  })
+
   it('refuse sources in reserved ranges, and unknown forms of address', () => {
     const wire = new Wire()
     const a = wire.host(1)
