@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   existsSync,
@@ -272,5 +272,31 @@ describe('a journal', () => {
       `info ${path()}: saved again`,
     ])
     expect(texts(openJournal(path(), log).records)).toEqual(texts([record(3)]))
+  })
+
+  it('on a full disk warns once, loses nothing, and goes on when there is room', async ({ skip }) => {
+    const small = join(dir, 'small')
+    mkdirSync(small)
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', small], { stdio: 'ignore' })
+    } catch {
+      skip('needs the right to mount a small disk')
+    }
+    try {
+      const { journal } = openJournal(join(small, 'netdb'), log)
+      await journal.save([record(1)])
+      writeFileSync(join(small, 'other'), new Uint8Array(40_000))
+      const many = Array.from({ length: 10 }, (_, i) => record(i + 2, 4000))
+      await journal.save([record(1), ...many])
+      await journal.save([record(1), ...many])
+      expect(lines).toEqual([`warn ${small}/netdb is not saved: the disk is full`])
+      expect(texts(openJournal(join(small, 'netdb'), log).records)[0]).toBe(texts([record(1)])[0])
+      rmSync(join(small, 'other'))
+      await journal.save([record(1), ...many])
+      expect(lines.slice(1)).toEqual([`info ${small}/netdb: saved again`])
+      expect(texts(openJournal(join(small, 'netdb'), log).records)).toEqual(texts([record(1), ...many]))
+    } finally {
+      execFileSync('umount', [small])
+    }
   })
 })
