@@ -16,7 +16,7 @@ import { writeGarlic } from '../../protocol/i2np/garlic.ts'
 import { type I2npMessage, MessageType } from '../../protocol/i2np/message.ts'
 import { LOCAL_DELIVERY } from '../../protocol/ratchet/clove.ts'
 import { wrapForRouter } from '../../protocol/ratchet/router-garlic.ts'
-import { type Hash, type HashKey, hashKey } from '../../protocol/structures/hash.ts'
+import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
 import { InboundTunnel, OutboundTunnel } from './own-tunnel.ts'
 import type { Building, Pool, Side } from './pool.ts'
@@ -31,7 +31,7 @@ export const BUILD_TIMEOUT: Millis = 9_000
 const MAX_BUILDS = 32
 /** Requests that we hand to one neighbour, a second and at once: others drop what exceeds 5 a second. */
 const NEIGHBOUR_RATE = 4
-const NEIGHBOUR_BURST = 8
+const NEIGHBOUR_BURST = 5
 const MAX_NEIGHBOURS = 1024
 /** Bytes of unfinished messages in all our inbound tunnels: a few hundred of the longest. */
 const OWN_FRAGMENT_BYTES = 16 << 20
@@ -135,6 +135,7 @@ export class Builder {
     if (inbound && (from === undefined || !sameBytes(from, pending.hops.at(-1)!.hash))) return false
     this.#end(pending)
     const statuses = readBuildReplies(pending.build, message.payload)
+    this.#log(pending, statuses?.join(' ') ?? 'unreadable', now)
     if (statuses?.every((s) => s === ACCEPTED)) {
       this.succeeded++
       this.#results(pending, statuses, out)
@@ -265,6 +266,7 @@ export class Builder {
   /** Nobody knows which hop is at fault. */
   #timedOut(pending: Pending, now: Millis, out: TunnelSink): void {
     this.#end(pending)
+    this.#log(pending, 'no answer', now)
     for (const hop of pending.hops) out.event({ kind: 'peer-result', peer: hop.hash, what: 'timeout' })
     this.#owner.buildFailed(pending.side, now, out)
   }
@@ -284,6 +286,14 @@ export class Builder {
     pending.side.pool.usage.add(pending.routers, -1)
     if (pending.side.direction === 'outbound' && pending.tunnelId !== undefined)
       this.#table.remove(pending.tunnelId)
+  }
+
+  #log({ side, hops, startedAt }: Pending, answer: string, now: Millis): void {
+    const { log } = this.#table
+    if (!log.enabled('debug')) return
+    const path = hops.map((hop) => shortHash(hop.hash)).join(' ')
+    const took = Math.round(now - startedAt)
+    log.write('debug', `${side.pool.name}: ${side.direction} build through ${path}: ${answer}, ${took} ms`)
   }
 
   #freeReplyId(): number {

@@ -4,6 +4,8 @@ import type { Millis } from '../../base/clock.ts'
 export class TokenBucket {
   rate: number
   burst: number
+  /** All that was ever taken. */
+  taken = 0
   #tokens: number
   #at: Millis | undefined
 
@@ -18,6 +20,7 @@ export class TokenBucket {
   take(n: number, now: Millis): boolean {
     if (this.available(now) < n) return false
     this.#tokens -= n
+    this.taken += n
     return true
   }
 

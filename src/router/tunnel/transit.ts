@@ -64,6 +64,11 @@ export class Transit {
     return this.#count
   }
 
+  /** Bytes of tunnel messages carried for others. */
+  get bytes(): number {
+    return this.#admission.bandwidth.taken
+  }
+
   get limits(): TransitLimits {
     return this.#admission.limits
   }

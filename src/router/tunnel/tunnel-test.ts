@@ -77,10 +77,12 @@ export class TunnelTests {
     return true
   }
 
-  /** Each tunnel at least once, in pairs by chance: a dead one fails with different partners. */
+  /** Each tunnel at least once, in pairs by chance; but who failed last time is paired with one who did not, to tell which is dead. */
   #round(pool: Pool, now: Millis, out: TunnelSink): void {
-    const outbound = shuffle(this.#table.random, pool.outbound.fresh())
-    const inbound = shuffle(this.#table.random, pool.inbound.fresh())
+    const outbound = shuffle(this.#table.random, pool.outbound.fresh()).sort(
+      (a, b) => a.failures - b.failures,
+    )
+    const inbound = shuffle(this.#table.random, pool.inbound.fresh()).sort((a, b) => b.failures - a.failures)
     const tests =
       outbound.length === 0 || inbound.length === 0 ? 0 : Math.max(outbound.length, inbound.length)
     for (let i = 0; i < tests; i++) {

@@ -49,6 +49,8 @@ export interface TunnelsParameters {
 /** For status pages. */
 export interface TunnelCounts {
   readonly transit: number
+  /** Tunnel messages carried for others. */
+  readonly transitBytes: number
   /** Working tunnels, both directions. */
   readonly exploratory: number
   readonly client: number
@@ -180,6 +182,22 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
     return this.#pools.get(id)?.leases() ?? []
   }
 
+  /** Whom our inbound tunnels run through, from the gateway to us. For the owner's eyes only. */
+  inboundHops(id: PoolId): readonly (InboundView & { readonly hops: readonly Hash[] })[] {
+    const tunnels = this.#pools.get(id)?.inbound.tunnels ?? []
+    return tunnels.map((t) => ({ ...t.view(), hops: t.hops.map((hop) => hop.hash) }))
+  }
+
+  /** Whom a conversation's messages go through, from us to the endpoint. For the owner's eyes only. */
+  outboundHops(id: PoolId, conversation: Hash): readonly Hash[] {
+    return (
+      this.#pools
+        .get(id)
+        ?.anyOutbound(conversation)
+        ?.hops.map((hop) => hop.hash) ?? []
+    )
+  }
+
   outboundCount(id: PoolId): number {
     return this.#pools.get(id)?.outbound.tunnels.length ?? 0
   }
@@ -239,6 +257,7 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
     const { tried, succeeded } = this.#builder
     return {
       transit: this.#transit.count,
+      transitBytes: this.#transit.bytes,
       exploratory,
       client,
       buildsTried: tried,

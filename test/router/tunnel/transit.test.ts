@@ -363,6 +363,26 @@ describe('inbound gateways', () => {
   })
 })
 
+describe('random bytes', () => {
+  it('of any type neither throw nor stay', () => {
+    const a = new Asker()
+    const { random } = a.net
+    for (let i = 0; i < 3000; i++) {
+      const type = [18, 19, 23, 24, 25, 26, 11, 99][i % 8]!
+      const payload = random.bytes(random.below(i % 3 === 0 ? 20 : 1900))
+      if (payload.length > 1 + 218 && type === 25) {
+        payload[0] = 1 + random.below(8)
+        payload.set(a.router.hash.subarray(0, 16), 1)
+      }
+      const message = { type, id: i, expiration: START + 1000, payload }
+      a.router.tunnels.handle(a.self, message, 0, a.router)
+      a.router.tunnels.handleUnwrapped({ ...message, payload: Uint8Array.from(payload) }, 0, a.router)
+      a.router.tunnels.deliveryStatus(message, 0, a.router)
+    }
+    expect([a.sent.length, a.count]).toEqual([0, 0])
+  })
+})
+
 describe('many hops', () => {
   it('a refusal by one fails the build and no reply is lost', () => {
     const net = new Net(4, 3)
