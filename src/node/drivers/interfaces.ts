@@ -18,6 +18,8 @@ const TENTATIVE = 0x40
 const ARPHRD_ETHER = 1
 const ARPHRD_PPP = 512
 const ARPHRD_RAWIP = 519
+/** linux/if.h */
+const IFF_NOARP = 0x80
 /** linux/route.h */
 const RTF_UP = 1
 
@@ -199,8 +201,10 @@ export function linkKind(path: string, name: string, index: number): LinkKind {
   if (has('mesh') || devtype === 'batadv' || /^bat\d/.test(name)) return 'mesh'
   if (type !== ARPHRD_ETHER) return 'other'
   if (has('device') || devtype === 'bond' || devtype === 'vlan') return 'wired'
-  if (Number(readOr(join(path, 'iflink'))) !== index) return 'veth'
-  return isVirtual(path) ? 'other' : 'wired'
+  // The other end's number is in iflink, but counted in another namespace it may be the same. What leads nowhere knows no ARP.
+  const noArp = (Number(readOr(join(path, 'flags'))) & IFF_NOARP) !== 0
+  if (Number(readOr(join(path, 'iflink'))) !== index || (isVirtual(path) && !noArp)) return 'veth'
+  return noArp ? 'other' : 'wired'
 }
 
 function isVirtual(path: string): boolean {

@@ -115,17 +115,18 @@ describe('kinds', () => {
     expect(of({ type: '772' })).toBe('other')
   })
 
-  test('a device without hardware leads nowhere', () => {
-    const target = join(root, 'virtual', 'dummy0')
-    mkdirSync(target, { recursive: true })
-    for (const [name, content] of [
-      ['ifindex', '7'],
-      ['iflink', '7'],
-      ['type', '1'],
-    ] as const)
-      writeFileSync(join(target, name), content)
-    symlinkSync(target, join(root, 'dummy0'))
-    expect(linkKind(join(root, 'dummy0'), 'dummy0', 7)).toBe('other')
+  test('a device without hardware: one end of a pair, or leading nowhere', () => {
+    const virtual = (name: string, flags: string): string => {
+      const target = join(root, 'virtual', name)
+      mkdirSync(target, { recursive: true })
+      for (const [file, content] of Object.entries({ ifindex: '7', iflink: '7', type: '1', flags })) {
+        writeFileSync(join(target, file), content)
+      }
+      symlinkSync(target, join(root, name))
+      return join(root, name)
+    }
+    expect(linkKind(virtual('dummy0', '0x83'), 'dummy0', 7)).toBe('other')
+    expect(linkKind(virtual('x0', '0x1003'), 'x0', 7)).toBe('veth')
   })
 
   test('by name where /sys shows another namespace', () => {
