@@ -1,8 +1,14 @@
-/** A node: one or two faces on one data folder. */
+/** A node: one or two faces on one data folder, one pump under them, one tuner over them. */
 import { named } from '../base/log.ts'
+import { systemRandom } from '../crypto/random.ts'
+import { type Driven, Pump } from '../host/pump.ts'
+import { Tuner, type TunerEvent } from '../power/tuner.ts'
 import type { Config } from './config/schema.ts'
 import type { DataFolder, FaceName } from './data-folder.ts'
-import { type Face, startFace } from './face.ts'
+import { readPowerSupply } from './drivers/power-supply.ts'
+import type { Face } from './face.ts'
+import { startMeshFace } from './faces/mesh-face.ts'
+import { startPublicFace } from './faces/public-face.ts'
 import type { ProcessLog } from './log.ts'
 import type { NodeStatus, PathStatus } from './status.ts'
 import { VERSION } from './version.ts'
@@ -14,26 +20,42 @@ export interface NodeContext {
   readonly log: ProcessLog
 }
 
+const START = { mesh: startMeshFace, public: startPublicFace } as const
+
 export class RunningNode {
   readonly #started = performance.now()
   readonly #faces: ReadonlyMap<FaceName, Face>
+  readonly #pump: Pump
+  readonly #config: Config
+  readonly #log: ProcessLog
+  readonly #tuner: Tuner
+  readonly #tuning: Driven<TunerEvent>
 
-  private constructor(faces: ReadonlyMap<FaceName, Face>) {
+  private constructor(faces: ReadonlyMap<FaceName, Face>, pump: Pump, { config, log }: NodeContext) {
     this.#faces = faces
+    this.#pump = pump
+    this.#config = config
+    this.#log = log
+    const { profile } = config.power
+    this.#tuner = new Tuner({ faces: [...faces.keys()], profile, random: systemRandom, log })
+    this.#tuning = pump.drive({ core: this.#tuner, onEvent: (e) => this.#tune(e) })
+    this.#tuning.run((now, out) => this.#tuner.start(now, out))
   }
 
   static async start(context: NodeContext): Promise<RunningNode> {
     const { config, log } = context
+    const pump = new Pump({ log })
     const faces = new Map<FaceName, Face>()
     try {
       for (const name of ['mesh', 'public'] as const)
         if (config[name].enabled)
-          faces.set(name, await startFace({ ...context, name, log: named(log, name) }))
+          faces.set(name, await START[name]({ ...context, pump, log: named(log, name) }))
     } catch (e) {
       for (const face of faces.values()) await face.close()
+      await pump.close()
       throw e
     }
-    return new RunningNode(faces)
+    return new RunningNode(faces, pump, context)
   }
 
   status(): NodeStatus {
@@ -42,12 +64,17 @@ export class RunningNode {
       this.#faces.get(name)?.status() ?? { enabled: false }
     const [mesh, pub] = [of('mesh'), of('public')]
     const waiting = [mesh, pub].flatMap((f) => (f.enabled && f.waiting_for !== null ? [f.waiting_for] : []))
+    const reading = this.#tuner.reading
     return {
       version: VERSION,
       uptime_s: Math.floor((performance.now() - this.#started) / 1000),
       ready: waiting.length === 0,
       waiting_for: waiting[0] ?? null,
-      power: { profile: 'mains', percent: null, source: 'none' },
+      power: {
+        profile: this.#tuner.profile,
+        percent: reading?.percent ?? null,
+        source: reading?.source ?? 'none',
+      },
       faces: { mesh, public: pub },
       destinations: faces.flatMap((f) => f.destinations()),
       services: Object.assign({}, ...faces.map((f) => f.services())) as Record<string, string>,
@@ -56,7 +83,7 @@ export class RunningNode {
 
   paths(): PathStatus {
     const all = [...this.#faces.values()].map((f) => f.paths())
-    return { conversations: all.flatMap((p) => p.conversations), inbound: all.flatMap((p) => p.inbound) }
+    return { inbound: all.flatMap((p) => p.inbound), conversations: all.flatMap((p) => p.conversations) }
   }
 
   reload(config: Config): void {
@@ -64,6 +91,27 @@ export class RunningNode {
   }
 
   async close(): Promise<void> {
+    await this.#tuning.close()
     await Promise.all([...this.#faces.values()].map((f) => f.close()))
+    await this.#pump.close()
+  }
+
+  #tune(e: TunerEvent): void {
+    if (e.kind === 'budget') {
+      const pinned = this.#config.power.pin.tunnels
+      const budget = pinned === 'auto' ? e.budget : { ...e.budget, clientTunnels: pinned }
+      this.#faces.get(e.face as FaceName)?.follow(budget)
+      return
+    }
+    const { source, sysfs } = this.#config.power
+    if (source === 'none') {
+      const mains = { percent: undefined, external: undefined, source: 'none' }
+      this.#tuning.run((now, out) => this.#tuner.measured(mains, now, out))
+      return
+    }
+    readPowerSupply(sysfs).then(
+      (reading) => this.#tuning.run((now, out) => this.#tuner.measured(reading, now, out)),
+      (error: Error) => this.#log.write('debug', `power supply: ${error.message}`),
+    )
   }
 }

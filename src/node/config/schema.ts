@@ -51,6 +51,7 @@ export interface Config {
     readonly bandwidth: Auto<string>
     readonly share: number
     readonly transit_tunnels: Auto<number>
+    readonly length: number
     readonly ntcp2: { readonly published: boolean; readonly port: number }
     readonly reseed: { readonly file: string; readonly verify: boolean; readonly certificates: string }
     readonly exploratory: ExploratoryConfig
@@ -139,6 +140,7 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
   'public.bandwidth': bandwidth('what to offer'),
   'public.share': integer(80, 0, 100, 'percent of the bandwidth for others'),
   'public.transit_tunnels': auto('auto', integer(0, 0, 100_000, 'tunnels carried for others')),
+  'public.length': integer(3, ...HOPS, 'hops of the tunnels of the proxy and the site'),
   'public.ntcp2.published': bool(true, 'let others dial us, when host is known'),
   'public.ntcp2.port': port(0, '0: as public.port'),
   'public.reseed.file': path('', 'first routers to know: a folder, zip or su3'),

@@ -21,6 +21,8 @@ export class Links {
   readonly halfOpen: Set<Link> = new Set()
   dialling = 0
   established = 0
+  #endedIn = 0
+  #endedOut = 0
   /** When the oldest message that no flush has seen was queued. */
   dirtySince: Millis | undefined
 
@@ -109,6 +111,16 @@ export class Links {
     return idlest
   }
 
+  /** Bytes over all connections there ever were. */
+  traffic(): { readonly in: number; readonly out: number } {
+    let [inbound, outbound] = [this.#endedIn, this.#endedOut]
+    for (const { session } of this.#links.values()) {
+      inbound += session.bytesIn
+      outbound += session.bytesOut
+    }
+    return { in: inbound, out: outbound }
+  }
+
   *status(): IterableIterator<PeerStatus> {
     for (const { hash, current } of this.#peers.values()) {
       if (current === undefined) continue
@@ -159,6 +171,8 @@ export class Links {
     this.#deadlines.clear(link)
     this.halfOpen.delete(link)
     if (link.establishedAt !== undefined) this.established--
+    this.#endedIn += session.bytesIn
+    this.#endedOut += session.bytesOut
     if (link.linkName !== undefined) out.event({ kind: 'link-closed', link: session.link })
     if (peer === undefined) return false
     const dialled = peer.dialling === link

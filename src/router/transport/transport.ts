@@ -103,6 +103,11 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     return this.#links.find(hashKey(hash))?.current !== undefined
   }
 
+  /** Bytes over all connections there ever were. */
+  traffic(): { readonly in: number; readonly out: number } {
+    return this.#links.traffic()
+  }
+
   peers(): IterableIterator<PeerStatus> {
     return this.#links.status()
   }

@@ -1,0 +1,210 @@
+/** The public face: an ordinary router on the I2P network, or on a test network. Off unless the user turns it on. */
+import type { Budget } from '../../base/budget.ts'
+import { WallClock } from '../../base/clock.ts'
+import { MalformedError } from '../../base/errors.ts'
+import { systemRandom } from '../../crypto/random.ts'
+import { RouterHost } from '../../host/host.ts'
+import type { Driven } from '../../host/pump.ts'
+import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../../protocol/structures/router-info.ts'
+import { Router } from '../../router/router.ts'
+import type { RouterEvent } from '../../router/switchboard.ts'
+import type { Config } from '../config/schema.ts'
+import type { Face, FaceContext } from '../face.ts'
+import { readSeed } from '../seed/seed.ts'
+import type { DestinationStatus, FaceStatus, PathStatus } from '../status.ts'
+import { bandwidth, faceStatus, Keeper, Meter, pathStatus, transitLimits } from './face-router.ts'
+import { destinationsOf, Services } from './services.ts'
+import { transportKeys } from './transport-keys.ts'
+
+// Specification constants
+/** Where routers pick their port (RouterContext of i2pd, Java's install): fixed afterwards. */
+const FIRST_PORT = 9111
+const LAST_PORT = 30_777
+
+const NOTE = 'The public I2P network: tunnels of several routers each way hide who talks to whom.'
+
+export async function startPublicFace(context: FaceContext): Promise<Face> {
+  const face = new PublicFace(context)
+  await face.start()
+  return face
+}
+
+class PublicFace implements Face {
+  readonly #context: FaceContext
+  readonly #port: number
+  readonly #router: Router
+  readonly #driven: Driven<RouterEvent>
+  readonly #host: RouterHost<RouterEvent>
+  readonly #keeper: Keeper
+  readonly #meter: Meter
+  #services: Services | undefined
+
+  constructor(context: FaceContext) {
+    this.#context = context
+    const { config, folder, log, pump } = context
+    const { public: pub } = config
+    const random = systemRandom
+    const now = pump.now()
+    const faceFolder = folder.face('public')
+    this.#port = keptPort(context)
+    const share = bandwidth(pub.bandwidth)
+    const published = pub.host !== '' && pub.ntcp2.published && pub.hidden !== true
+    this.#router = new Router(
+      {
+        local: faceFolder.routerKeys(random),
+        ntcp2: transportKeys(faceFolder, random),
+        self: {
+          netId: pub.net_id,
+          bandwidth: share.letter,
+          floodfill: pub.floodfill === true,
+          hidden: pub.hidden === true,
+          congestion: '',
+          ntcp2: published ? { host: pub.host, port: this.#port } : undefined,
+        },
+        exploratory: pub.exploratory,
+        meshRule: false,
+        allowReservedRanges: pub.allow_reserved_ranges,
+        maxPeers: config.limits.peers,
+        transit: transitLimits(config, share, pub.hidden !== true),
+        random,
+        clock: new WallClock(Date.now(), now),
+        log,
+      },
+      now,
+    )
+    const source = pub.bind
+    this.#driven = pump.drive({
+      core: this.#router,
+      onEvent: (e) => this.#event(e),
+      localAddress: (to) => (source !== '' && to.address.includes(':') === source.includes(':') ? source : undefined),
+    })
+    this.#host = new RouterHost({ router: this.#router, runner: this.#driven })
+    const { journal, records } = faceFolder.openNetDb()
+    for (const record of records) this.#router.netdb.restore(record, now)
+    this.#keeper = new Keeper(this.#router, journal, faceFolder)
+    this.#meter = new Meter(now)
+  }
+
+  async start(): Promise<void> {
+    const { config, given, folder, log } = this.#context
+    await this.#listen()
+    const seeds = this.#seeds()
+    this.#driven.run((at, out) => {
+      this.#router.addRouters(seeds, at, out)
+      this.#router.start(at, out)
+    })
+    const { length } = config.public
+    this.#services = await Services.start({
+      face: 'public',
+      config,
+      given,
+      folder,
+      host: this.#host,
+      destinations: destinationsOf(this.#router, this.#driven),
+      random: systemRandom,
+      log,
+      length,
+      minLength: length,
+    })
+  }
+
+  status(): FaceStatus {
+    const { config, pump } = this.#context
+    return faceStatus(
+      {
+        netId: config.public.net_id,
+        router: this.#router,
+        clock: { offset_ms: 0, quality: 3 },
+        anonymity: 'moderate',
+        note: NOTE,
+        hops: config.public.length,
+        reachable: config.public.host === '' ? 'unknown' : 'ok',
+        limit: bandwidth(config.public.bandwidth).bytesPerSecond,
+        waitingFor: this.#router.netdb.size === 0 ? 'routers: no seed (public.reseed.file)' : this.#router.waitingFor(),
+      },
+      this.#meter,
+      pump.now(),
+    )
+  }
+
+  destinations(): readonly DestinationStatus[] {
+    return this.#services?.destinations() ?? []
+  }
+
+  paths(): PathStatus {
+    return pathStatus(this.#router)
+  }
+
+  services(): Readonly<Record<string, string>> {
+    return this.#services?.listening() ?? {}
+  }
+
+  follow(budget: Budget): void {
+    this.#services?.setClientTunnels(budget.clientTunnels)
+  }
+
+  reload(_config: Config): void {}
+
+  async close(): Promise<void> {
+    await this.#services?.close()
+    this.#driven.run((at, out) => this.#router.stop(at, out))
+    await this.#keeper.close()
+    await this.#driven.close()
+  }
+
+  #event(e: RouterEvent): void {
+    if (e.kind === 'stream') this.#host.handle(e.destination, e.event)
+    else if (e.kind === 'router-info') this.#keeper.routerInfoChanged(e.routerInfo)
+  }
+
+  async #listen(): Promise<void> {
+    const { bind, ipv4, ipv6, hidden } = this.#context.config.public
+    if (hidden === true) return
+    const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
+    for (const address of addresses) {
+      try {
+        await this.#driven.listen(address, this.#port)
+      } catch (e) {
+        throw new Error(`public.port = ${this.#port}: cannot listen on ${address}: ${(e as Error).message}`)
+      }
+    }
+  }
+
+  /** RouterInfos of the seed that are good; none when it is not configured. */
+  #seeds(): RouterInfo[] {
+    const { config, folder, log } = this.#context
+    const { file, verify, certificates } = config.public.reseed
+    if (file === '') return []
+    const all = readSeed(folder.path(file), {
+      verify,
+      certificates: folder.path(certificates === '' ? 'certificates' : certificates),
+      wall: Date.now(),
+    })
+    const good = all.map(verifiedOrNot).filter((ri) => ri !== undefined)
+    log.write('info', `${good.length} routers from ${file}`)
+    return good
+  }
+}
+
+function verifiedOrNot(bytes: Uint8Array): RouterInfo | undefined {
+  try {
+    return verifyRouterInfo(readRouterInfo(bytes))
+  } catch (e) {
+    if (e instanceof MalformedError) return undefined
+    throw e
+  }
+}
+
+/** The configured port, or one that was picked once and kept. */
+function keptPort({ config, folder }: FaceContext): number {
+  const { port, ntcp2 } = config.public
+  if (ntcp2.port !== 0) return ntcp2.port
+  if (port !== 0) return port
+  const face = folder.face('public')
+  const state = face.readState()
+  const kept = state['port']
+  if (typeof kept === 'number' && kept >= FIRST_PORT && kept <= LAST_PORT) return kept
+  const picked = FIRST_PORT + systemRandom.below(LAST_PORT - FIRST_PORT + 1)
+  face.writeState({ ...state, port: picked })
+  return picked
+}

@@ -1,0 +1,319 @@
+/**
+ * One destination of ours: its ratchet sessions, its lease set, what it knows of others, and the streams on top.
+ * Encrypted garlic from its inbound tunnels goes in, cloves for leases of others come out; it knows no tunnel and no netDb.
+ * Read ecies ("Garlic Cloves", "Acknowledgement") and i2cp ("Payload") first.
+ */
+import { Reader, sameBytes } from '../../base/bytes.ts'
+import { type Clock, type Millis, seconds } from '../../base/clock.ts'
+import { earliest } from '../../base/deadlines.ts'
+import { type Log, named } from '../../base/log.ts'
+import { Lru } from '../../base/lru.ts'
+import { type Random, randomId } from '../../base/random.ts'
+import { STREAMING_PROTOCOL, readPayload, writePayload } from '../../protocol/datagram/payload.ts'
+import { readData, writeData } from '../../protocol/i2np/data.ts'
+import { readDatabaseStore, writeDatabaseStore } from '../../protocol/i2np/database-store.ts'
+import { readGarlic, writeGarlic } from '../../protocol/i2np/garlic.ts'
+import { type I2npMessage, MessageType } from '../../protocol/i2np/message.ts'
+import type { Clove } from '../../protocol/ratchet/clove.ts'
+import { RatchetSessions } from '../../protocol/ratchet/sessions.ts'
+import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
+import type { Identity, LocalIdentity } from '../../protocol/structures/identity.ts'
+import type { Lease } from '../../protocol/structures/lease.ts'
+import { type LeaseSet, readLeaseSet, verifyLeaseSet } from '../../protocol/structures/lease-set.ts'
+import { signLeaseSet2 } from '../../protocol/structures/lease-set2.ts'
+import type { StreamSetEvent } from '../../protocol/streaming/events.ts'
+import { StreamSet } from '../../protocol/streaming/streams.ts'
+import { Remote } from './remote.ts'
+
+// Specification constants
+
+/** How long an I2NP message of ours may take (i2np, "Expiration"): i2pd's 8 s is short on radio links. */
+const MESSAGE_LIFETIME = 15_000
+/** Store types (i2np, "DatabaseStore"). */
+const STORE_LEASE_SET2 = 3
+/** X25519 among the key types of a lease set. */
+const ENCRYPTION_X25519 = 4
+/** Lease set 2 flag bit 1: not to be stored by floodfills. */
+const FLAG_UNPUBLISHED = 0x02
+
+// Implementation constants
+
+/** Far destinations known at once by one of ours: a busy site's clients; the least recently used goes first. */
+const MAX_REMOTES = 1024
+/** Our lease set is sent along again when it was not acknowledged within this. */
+const LEASE_SET_RESEND: Millis = 2_000
+
+export interface DestinationOptions {
+  readonly local: LocalIdentity
+  /** False for clients: their lease set travels inside their messages only. */
+  readonly published: boolean
+  readonly random: Random
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** What the owner of a destination hears of its streams. */
+export type StreamEvent = Exclude<StreamSetEvent, { readonly kind: 'send' }>
+
+export type DestinationEvent =
+  /** A garlic message for the gateway of a lease. `remote` keeps one conversation in one tunnel; `lost`: the last one may be dead. */
+  | { readonly kind: 'garlic'; readonly lease: Lease; readonly message: I2npMessage; readonly remote: Hash; readonly lost: boolean }
+  | { readonly kind: 'lookup'; readonly hash: Hash }
+  | { readonly kind: 'publish'; readonly leaseSet: LeaseSet }
+  | StreamEvent
+
+export interface DestinationSink {
+  event(e: DestinationEvent): void
+}
+
+export class Destination {
+  readonly local: LocalIdentity
+  readonly streams: StreamSet
+  readonly #published: boolean
+  readonly #random: Random
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #ratchets: RatchetSessions
+  readonly #remotes = new Lru<HashKey, Remote>(MAX_REMOTES)
+  /** Ratchet static key to destination hash, for senders whose lease set proved the key. */
+  readonly #byKey = new Lru<HashKey, Hash>(MAX_REMOTES)
+  readonly #streamEvents: StreamSetEvent[] = []
+  #leaseSet: LeaseSet | undefined
+  #leaseSetNumber = 0
+
+  constructor(options: DestinationOptions) {
+    this.local = options.local
+    this.#published = options.published
+    this.#random = options.random
+    this.#clock = options.clock
+    this.#log = named(options.log, `destination ${shortHash(options.local.identity.hash)}`)
+    this.#ratchets = new RatchetSessions({
+      keys: options.local.encryption,
+      random: options.random,
+      clock: options.clock,
+      log: this.#log,
+    })
+    this.streams = new StreamSet({
+      local: options.local,
+      random: options.random,
+      clock: options.clock,
+      log: this.#log,
+    })
+    // Nobody can know where an unpublished destination is unless it called them.
+    this.streams.listening = options.published
+  }
+
+  get hash(): Hash {
+    return this.local.identity.hash
+  }
+
+  /** The lease set in force; undefined until the first inbound tunnel is up. */
+  get leaseSet(): LeaseSet | undefined {
+    return this.#leaseSet
+  }
+
+  /** The inbound tunnels of our pool have changed. */
+  leasesChanged(leases: readonly Lease[], now: Millis, out: DestinationSink): void {
+    if (leases.length === 0) return
+    const wall = this.#clock.wall(now)
+    const published = Math.max(seconds(wall), seconds(this.#leaseSet?.published ?? 0) + 1) * 1000
+    this.#leaseSet = signLeaseSet2(
+      {
+        published,
+        expires: leases.reduce((end, l) => Math.max(end, l.end), 0),
+        leases,
+        encryptionKeys: [{ type: ENCRYPTION_X25519, key: this.local.encryption.publicKey }],
+        flags: this.#published ? 0 : FLAG_UNPUBLISHED,
+        options: new Map(),
+      },
+      this.local,
+    )
+    this.#leaseSetNumber++
+    if (this.#published) out.event({ kind: 'publish', leaseSet: this.#leaseSet })
+  }
+
+  /** The netDb's answer to a 'lookup'. */
+  leaseSetFound(leaseSet: LeaseSet, now: Millis, out: DestinationSink): void {
+    this.#learn(leaseSet, now, out)
+  }
+
+  leaseSetNotFound(hash: Hash, now: Millis, out: DestinationSink): void {
+    const remote = this.#remotes.get(hashKey(hash))
+    if (remote === undefined) return
+    remote.lookupFailed(now)
+    if (remote.leaseSet !== undefined) return
+    while (remote.waiting.shift() !== undefined);
+    this.streams.unreachable(hash, now, this.#streamSink)
+    this.drainStreams(now, out)
+  }
+
+  /** A message out of one of our inbound tunnels. */
+  received(message: I2npMessage, now: Millis, out: DestinationSink): void {
+    if (message.type !== MessageType.Garlic) return
+    const opened = this.#ratchets.decrypt(readGarlic(new Reader(message.payload)), now)
+    if (opened === undefined) return
+    const from = opened.remoteKey === undefined ? undefined : this.#binding(opened.remoteKey, opened.cloves, now, out)
+    if (from !== undefined && opened.acked.length > 0) this.#acknowledged(from, opened.acked)
+    for (const clove of opened.cloves) {
+      if (clove.message.type === MessageType.Data) this.#data(clove.message, from, now, out)
+    }
+  }
+
+  /** What is known of a far destination, for those who name it by its hash only. */
+  identityOf(hash: Hash): Identity | undefined {
+    return this.#remotes.get(hashKey(hash))?.leaseSet?.destination
+  }
+
+  /** Whom it speaks to, and through which lease. */
+  conversations(): { readonly remote: Hash; readonly lease: Lease }[] {
+    const inUse: { readonly remote: Hash; readonly lease: Lease }[] = []
+    for (const [, { hash, current }] of this.#remotes.entries())
+      if (current !== undefined) inUse.push({ remote: hash, lease: current })
+    return inUse
+  }
+
+  /** Raw access for what is not a stream: one payload to one far destination. */
+  send(to: Hash, payload: Uint8Array, now: Millis, out: DestinationSink, lost = false): void {
+    const remote = this.#remote(to)
+    const wall = this.#clock.wall(now)
+    if (remote.wantsLookup(now, wall)) out.event({ kind: 'lookup', hash: to })
+    if (lost) remote.leaseFailed(now)
+    const lease = remote.lease(now, wall, this.#random)
+    const key = remote.encryptionKey
+    if (lease === undefined || key === undefined) {
+      remote.waiting.push(payload)
+      return
+    }
+    const cloves: Clove[] = [
+      {
+        delivery: { kind: 'destination', hash: to },
+        message: this.#message(MessageType.Data, writeData(payload), wall),
+      },
+    ]
+    const bundle = this.#leaseSetClove(remote, now)
+    if (bundle !== undefined) cloves.push(bundle)
+    const sealed = this.#ratchets.encrypt(key, cloves, { ack: bundle !== undefined }, now)
+    if (sealed === undefined) return // counts as lost on the way
+    if (bundle !== undefined) remote.ackAwaited = sealed.ackId
+    this.#emit(remote, lease, sealed.message, wall, out, lost)
+  }
+
+  /** What the streams want said, after any call on `streams`. */
+  drainStreams(now: Millis, out: DestinationSink): void {
+    for (let i = 0; i < this.#streamEvents.length; i++) {
+      const e = this.#streamEvents[i]!
+      if (e.kind === 'send') {
+        this.send(e.to, writePayload({ protocol: STREAMING_PROTOCOL, ...e.ports }, e.packet), now, out, e.lost)
+      } else out.event(e)
+    }
+    this.#streamEvents.length = 0
+  }
+
+  /** To be passed to commands on `streams`, then `drainStreams`. */
+  get streamSink(): { event(e: StreamSetEvent): void } {
+    return this.#streamSink
+  }
+
+  timeout(now: Millis, out: DestinationSink): void {
+    this.streams.timeout(now, this.#streamSink)
+    this.drainStreams(now, out)
+    for (const due of this.#ratchets.timeout(now)) {
+      const hash = this.#byKey.get(hashKey(due.remoteKey))
+      const remote = hash === undefined ? undefined : this.#remotes.get(hashKey(hash))
+      const wall = this.#clock.wall(now)
+      const lease = remote?.lease(now, wall, this.#random)
+      if (remote !== undefined && lease !== undefined) this.#emit(remote, lease, due.message, wall, out, false)
+    }
+  }
+
+  nextTimeout(): Millis | undefined {
+    return earliest(this.streams.nextTimeout(), this.#ratchets.nextTimeout())
+  }
+
+  readonly #streamSink = { event: (e: StreamSetEvent): void => void this.#streamEvents.push(e) }
+
+  #remote(hash: Hash): Remote {
+    const key = hashKey(hash)
+    const known = this.#remotes.get(key)
+    if (known !== undefined) return known
+    const remote = new Remote(hash)
+    this.#remotes.set(key, remote)
+    return remote
+  }
+
+  #emit(remote: Remote, lease: Lease, garlic: Uint8Array, wall: number, out: DestinationSink, lost: boolean): void {
+    const message = this.#message(MessageType.Garlic, writeGarlic(garlic), wall)
+    out.event({ kind: 'garlic', lease, message, remote: remote.hash, lost })
+  }
+
+  #message(type: number, payload: Uint8Array, wall: number): I2npMessage {
+    return { type, id: randomId(this.#random), expiration: wall + MESSAGE_LIFETIME, payload }
+  }
+
+  /** Our lease set as a clove, while `remote` is not known to hold the current one. */
+  #leaseSetClove(remote: Remote, now: Millis): Clove | undefined {
+    const own = this.#leaseSet
+    if (own === undefined || remote.heldLeaseSet === this.#leaseSetNumber) return undefined
+    const again = remote.sentLeaseSet !== this.#leaseSetNumber || now >= remote.sentLeaseSetAt + LEASE_SET_RESEND
+    if (!again) return undefined
+    remote.sentLeaseSet = this.#leaseSetNumber
+    remote.sentLeaseSetAt = now
+    const store = writeDatabaseStore({
+      key: this.hash,
+      type: STORE_LEASE_SET2,
+      data: own.bytes,
+    })
+    return {
+      delivery: { kind: 'local' },
+      message: this.#message(MessageType.DatabaseStore, store, this.#clock.wall(now)),
+    }
+  }
+
+  /** Whose key `remoteKey` is: what its own lease set, inside this message or an earlier one, says. */
+  #binding(remoteKey: Uint8Array, cloves: readonly Clove[], now: Millis, out: DestinationSink): Hash | undefined {
+    for (const clove of cloves) {
+      if (clove.message.type !== MessageType.DatabaseStore) continue
+      const leaseSet = this.#bundled(clove.message)
+      if (leaseSet?.encryptionKeys.some((k) => sameBytes(k.key, remoteKey))) this.#learn(leaseSet, now, out)
+    }
+    return this.#byKey.get(hashKey(remoteKey))
+  }
+
+  #bundled(message: I2npMessage): LeaseSet | undefined {
+    try {
+      const store = readDatabaseStore(new Reader(message.payload))
+      if (store.type === 0) return undefined
+      const leaseSet = verifyLeaseSet(readLeaseSet(store.type, store.data))
+      return leaseSet !== undefined && sameBytes(leaseSet.hash, store.key) ? leaseSet : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  #learn(leaseSet: LeaseSet, now: Millis, out: DestinationSink): void {
+    const remote = this.#remote(leaseSet.hash)
+    remote.learn(leaseSet)
+    const key = remote.encryptionKey
+    if (key !== undefined) this.#byKey.set(hashKey(key), leaseSet.hash)
+    for (let n = remote.waiting.size; n > 0; n--) this.send(leaseSet.hash, remote.waiting.shift()!, now, out)
+  }
+
+  #acknowledged(from: Hash, acked: readonly number[]): void {
+    const remote = this.#remotes.get(hashKey(from))
+    if (remote?.ackAwaited !== undefined && acked.includes(remote.ackAwaited)) {
+      remote.heldLeaseSet = remote.sentLeaseSet
+      remote.ackAwaited = undefined
+    }
+  }
+
+  #data(message: I2npMessage, from: Hash | undefined, now: Millis, out: DestinationSink): void {
+    try {
+      const payload = readPayload(readData(new Reader(message.payload)))
+      if (payload.protocol !== STREAMING_PROTOCOL) return
+      this.streams.receive(payload, from, now, this.#streamSink)
+      this.drainStreams(now, out)
+    } catch (e) {
+      this.#log.write('debug', `payload dropped: ${(e as Error).message}`)
+    }
+  }
+}

@@ -1,0 +1,471 @@
+/**
+ * One router on one network: the parts, wired. Pure: bytes and time in, bytes and events out, so that a test can run thirty of
+ * them in one process. A node runs one or two (faces); they share nothing.
+ */
+import type { Clock, Millis } from '../base/clock.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts'
+import { Deadlines, earliest } from '../base/deadlines.ts'
+import { type Log, named } from '../base/log.ts'
+import { jitter, type Random } from '../base/random.ts'
+import type { X25519KeyPair } from '../crypto/x25519.ts'
+import type { Hash } from '../protocol/structures/hash.ts'
+import type { LocalIdentity } from '../protocol/structures/identity.ts'
+import type { Lease } from '../protocol/structures/lease.ts'
+import type { RouterInfo } from '../protocol/structures/router-info.ts'
+import type { Ports, StreamId } from '../protocol/streaming/events.ts'
+import { Destination } from './destination/destination.ts'
+import { NetDb } from './netdb/netdb.ts'
+import { hopsForMesh } from './peers/mesh-hops.ts'
+import { PeerProfiles } from './peers/profiles.ts'
+import { hopSelector } from './peers/selector.ts'
+import { describeSelf, type SelfDescription } from './self.ts'
+import { type LocalDestination, type RouterEvent, Switchboard } from './switchboard.ts'
+import { Transport } from './transport/transport.ts'
+import type { PoolId, SideOptions, TransitLimits } from './tunnel/tunnel-event.ts'
+import { Tunnels } from './tunnel/tunnels.ts'
+
+// Specification constants
+
+/** Other routers refuse a RouterInfo older than 90 minutes in a handshake; republish well before (netDb page, "Publishing"). */
+const REPUBLISH: Millis = 40 * 60_000
+
+// Implementation constants
+
+/** RouterInfos kept, 1.5 KB each: a fifth of the public network, enough for good choices within a small memory. */
+const MAX_ROUTERS = 2_000
+
+/** A mesh that lost a router keeps its tunnel lengths this long: it may be back at once. */
+const HOPS_LOWER_AFTER: Millis = 60_000
+
+export interface PoolSides {
+  readonly inbound: SideOptions
+  readonly outbound: SideOptions
+}
+
+export interface RouterOptions {
+  readonly local: LocalIdentity
+  readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
+  readonly self: SelfDescription
+  /** Mixed into every handshake; a mesh's hello key. */
+  readonly prologue?: Uint8Array
+  readonly exploratory: PoolSides
+  /** In a mesh lengths follow from the number of neighbours, up to what pools ask for. */
+  readonly meshRule: boolean
+  readonly allowReservedRanges: boolean
+  readonly maxPeers: number
+  readonly transit: TransitLimits
+  readonly random: Random
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface DestinationRequest extends PoolSides {
+  readonly name: string
+  readonly local: LocalIdentity
+  readonly published: boolean
+  /** Hops below which this destination does not go, however small the mesh is. */
+  readonly minLength: number
+}
+
+export interface InboundPath {
+  readonly gateway: Hash
+  readonly gatewayTunnelId: number
+  readonly hops: readonly Hash[]
+}
+
+export interface Conversation {
+  readonly remote: Hash
+  readonly lease: Lease
+  readonly hops: readonly Hash[]
+}
+
+interface OwnDestination extends LocalDestination {
+  readonly request: DestinationRequest
+}
+
+export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
+  readonly transport: Transport
+  readonly tunnels: Tunnels
+  readonly netdb: NetDb
+  readonly #options: RouterOptions
+  readonly #switch: Switchboard
+  readonly #profiles: PeerProfiles
+  readonly #exploratory: PoolId
+  readonly #destinations = new Map<number, OwnDestination>()
+  readonly #deadlines = new Deadlines<'republish' | 'lower-hops'>()
+  #self: SelfDescription
+  #routerInfo: RouterInfo
+  #hops: number
+  #nextDestination = 1
+
+  constructor(options: RouterOptions, now: Millis) {
+    const { local, random, clock } = options
+    this.#options = options
+    this.#self = options.self
+    this.#routerInfo = this.#describe(now)
+    this.#profiles = new PeerProfiles()
+    const log = options.log
+    const routers = { get: (hash: Hash): RouterInfo | undefined => this.netdb.get(hash) }
+    this.transport = new Transport({
+      local,
+      ntcp2: options.ntcp2,
+      netId: options.self.netId,
+      ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
+      routers,
+      limits: { allowReserved: options.allowReservedRanges, maxSessions: options.maxPeers },
+      random,
+      clock,
+      log: named(log, 'transport'),
+    })
+    this.netdb = new NetDb({
+      local: local.identity.hash,
+      netId: options.self.netId,
+      random,
+      clock,
+      log: named(log, 'netdb'),
+      floodfill: options.self.floodfill,
+      maxRouters: MAX_ROUTERS,
+      paths: { reply: (client) => this.#replyPath(client) },
+      connected: (hash) => this.transport.isConnected(hash),
+    })
+    this.tunnels = new Tunnels({
+      local,
+      random,
+      clock,
+      log: named(log, 'tunnels'),
+      limits: options.transit,
+      selectHops: hopSelector({
+        self: local.identity.hash,
+        profiles: this.#profiles,
+        candidates: () => this.netdb.routers.values(),
+        connected: (hash) => this.transport.isConnected(hash),
+        canDial: (ri) => this.transport.canDial(ri),
+        reachable: () => options.meshRule || this.#self.ntcp2 !== undefined,
+        mesh: options.meshRule,
+        random,
+        clock,
+      }),
+    })
+    this.#hops = options.meshRule ? 0 : Number.POSITIVE_INFINITY
+    this.#exploratory = this.tunnels.addPool({
+      name: 'exploratory',
+      kind: 'exploratory',
+      disjoint: false,
+      ...this.#sides(options.exploratory, 0),
+    })
+    this.#switch = new Switchboard({
+      local,
+      random,
+      clock,
+      log,
+      transport: this.transport,
+      tunnels: this.tunnels,
+      netdb: this.netdb,
+      exploratory: this.#exploratory,
+      peerResult: (e, at) => this.#profiles.record(e.peer, e.what, at),
+    })
+    this.transport.setRouterInfo(this.#routerInfo)
+  }
+
+  get hash(): Hash {
+    return this.#options.local.identity.hash
+  }
+
+  /** Ours, as sent. */
+  get routerInfo(): RouterInfo {
+    return this.#routerInfo
+  }
+
+  /** Goes to work: publishes and builds. */
+  start(now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => {
+      this.#publish(now)
+      this.tunnels.start(now, this.#switch.tunnelSink)
+    })
+  }
+
+  /** Says goodbye to every peer (termination reason 3). */
+  stop(now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.shutdown(now, this.#switch.transportSink))
+  }
+
+  /** Routers from a seed, a stick or a neighbour; each was verified. */
+  addRouters(routers: Iterable<RouterInfo>, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => {
+      for (const ri of routers) this.netdb.addRouterInfo(ri, now, this.#switch.netdbSink)
+      this.tunnels.peersChanged(now, this.#switch.tunnelSink)
+    })
+  }
+
+  /** What we say of ourselves has changed. */
+  setSelf(self: SelfDescription, now: Millis, out: Sink<RouterEvent>): void {
+    this.#self = self
+    this.#turn(now, out, () => this.#publish(now))
+  }
+
+  /** After a step of the wall clock every date we signed is wrong. */
+  clockStepped(now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => {
+      this.#publish(now)
+      for (const at of this.#destinations.values()) this.#switch.leases(at.pool, now)
+    })
+  }
+
+  /** NTCP2 on a stream that a mesh hello has opened. `iv`: the peer's, from its hello, since no address of it has one. */
+  adopt(
+    link: LinkId,
+    role: 'initiator' | 'responder',
+    remote: RouterInfo,
+    linkName: string,
+    endpoint: Endpoint,
+    rest: Uint8Array,
+    now: Millis,
+    out: Sink<RouterEvent>,
+    iv?: Uint8Array,
+  ): void {
+    this.#turn(now, out, () => {
+      this.transport.adopt(link, role, remote, linkName, endpoint, rest, now, this.#switch.transportSink, iv)
+    })
+  }
+
+  addDestination(request: DestinationRequest, now: Millis, out: Sink<RouterEvent>): number {
+    const { random, clock, log } = this.#options
+    const id = this.#nextDestination++
+    this.#turn(now, out, () => {
+      const pool = this.tunnels.addPool({
+        name: request.name,
+        kind: 'client',
+        disjoint: this.#options.meshRule,
+        ...this.#sides(request, request.minLength),
+      })
+      const destination = new Destination({
+        local: request.local,
+        published: request.published,
+        random,
+        clock,
+        log,
+      })
+      const at = { id, pool, destination, request }
+      this.#destinations.set(id, at)
+      this.#switch.byPool.set(pool, at)
+      this.tunnels.peersChanged(now, this.#switch.tunnelSink)
+    })
+    return id
+  }
+
+  removeDestination(id: number, now: Millis, out: Sink<RouterEvent>): void {
+    const at = this.#destinations.get(id)
+    if (at === undefined) return
+    this.#turn(now, out, () => {
+      this.netdb.unpublish(at.destination.hash)
+      this.netdb.forget(at.pool)
+      this.tunnels.removePool(at.pool)
+      this.#switch.byPool.delete(at.pool)
+      this.#destinations.delete(id)
+    })
+  }
+
+  /** Tunnels a direction for one destination: what the power tuner changes. Lengths never follow from it. */
+  setQuantity(id: number, inbound: number, outbound: number, now: Millis, out: Sink<RouterEvent>): void {
+    const at = this.#destinations.get(id)
+    if (at === undefined) return
+    this.#turn(now, out, () => {
+      this.tunnels.setQuantity(at.pool, inbound, outbound, now, this.#switch.tunnelSink)
+    })
+  }
+
+  /** Other routers in reach, several identities of one neighbour counted as one. */
+  get reachable(): number {
+    return this.#switch.reachable
+  }
+
+  /** Longest tunnels that this network allows just now. */
+  get hops(): number {
+    return this.#hops
+  }
+
+  /** What keeps this router from working, if anything does. */
+  waitingFor(): string | undefined {
+    if (this.#switch.reachable === 0) return 'peers: no session yet'
+    const { exploratory } = this.tunnels.counts()
+    if (exploratory === 0) return 'exploratory tunnels'
+    for (const { pool, request } of this.#destinations.values()) {
+      const up = this.tunnels.inbound(pool).length > 0 && this.tunnels.outboundCount(pool) > 0
+      if (!up) return `tunnels for ${request.name}`
+    }
+    return undefined
+  }
+
+  /** Every inbound tunnel of a destination and whom it runs through. For the owner's eyes only. */
+  inboundPaths(): readonly InboundPath[] {
+    return [...this.#destinations.values()].flatMap((at) => this.tunnels.inboundHops(at.pool))
+  }
+
+  /** Every far destination spoken to, the lease in use, and the hops on our side. For the owner's eyes only. */
+  conversations(): readonly Conversation[] {
+    return [...this.#destinations.values()].flatMap(({ pool, destination }) =>
+      destination.conversations().map((c) => ({ ...c, hops: this.tunnels.outboundHops(pool, c.remote) })),
+    )
+  }
+
+  // The streams of a destination
+
+  connect(id: number, remote: Hash, ports: Ports, now: Millis, out: Sink<RouterEvent>): StreamId {
+    let stream = 0
+    this.#streams(id, now, out, (d) => {
+      stream = d.streams.connect(remote, d.identityOf(remote), ports, now, d.streamSink)
+    })
+    return stream
+  }
+
+  accept(id: number, stream: StreamId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#streams(id, now, out, (d) => d.streams.accept(stream, now, d.streamSink))
+  }
+
+  /** How many of the bytes were taken; a 'drain' event follows when not all were. */
+  write(id: number, stream: StreamId, bytes: Uint8Array, now: Millis, out: Sink<RouterEvent>): number {
+    let taken = 0
+    this.#streams(id, now, out, (d) => {
+      taken = d.streams.write(stream, bytes, now, d.streamSink)
+    })
+    return taken
+  }
+
+  end(id: number, stream: StreamId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#streams(id, now, out, (d) => d.streams.end(stream, now, d.streamSink))
+  }
+
+  /** The application is gone: what was written is still delivered. */
+  release(id: number, stream: StreamId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#streams(id, now, out, (d) => d.streams.release(stream, now, d.streamSink))
+  }
+
+  /** Whether others may connect to it. */
+  listen(id: number, listening: boolean, _now: Millis, _out: Sink<RouterEvent>): void {
+    const at = this.#destinations.get(id)
+    if (at !== undefined) at.destination.streams.listening = listening
+  }
+
+  reset(id: number, stream: StreamId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#streams(id, now, out, (d) => d.streams.reset(stream, now, d.streamSink))
+  }
+
+  consumed(id: number, stream: StreamId, bytes: number, now: Millis, out: Sink<RouterEvent>): void {
+    this.#streams(id, now, out, (d) => d.streams.consumed(stream, bytes, now, d.streamSink))
+  }
+
+  // TcpCore and TimedCore
+
+  accepted(id: LinkId, from: Endpoint, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.accepted(id, from, now, this.#switch.transportSink))
+  }
+
+  connected(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.connected(id, now, this.#switch.transportSink))
+  }
+
+  received(id: LinkId, bytes: Uint8Array, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.received(id, bytes, now, this.#switch.transportSink))
+  }
+
+  closed(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.closed(id, now, this.#switch.transportSink))
+  }
+
+  writable(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.writable(id, now, this.#switch.transportSink))
+  }
+
+  timeout(now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => {
+      for (let due = this.#deadlines.due(now); due !== undefined; due = this.#deadlines.due(now)) {
+        if (due === 'republish') this.#publish(now)
+        else this.#applyHops(this.#hopsNow(), now)
+      }
+      this.transport.timeout(now, this.#switch.transportSink)
+      this.tunnels.timeout(now, this.#switch.tunnelSink)
+      this.netdb.timeout(now, this.#switch.netdbSink)
+      for (const at of this.#destinations.values()) {
+        const next = at.destination.nextTimeout()
+        if (next !== undefined && next <= now) at.destination.timeout(now, this.#switch.sinkOf(at))
+      }
+    })
+  }
+
+  nextTimeout(): Millis | undefined {
+    let next = earliest(this.#deadlines.next(), this.transport.nextTimeout())
+    next = earliest(next, this.tunnels.nextTimeout())
+    next = earliest(next, this.netdb.nextTimeout())
+    for (const { destination } of this.#destinations.values()) next = earliest(next, destination.nextTimeout())
+    return next
+  }
+
+  #streams(id: number, now: Millis, out: Sink<RouterEvent>, work: (d: Destination) => void): void {
+    const at = this.#destinations.get(id)
+    if (at === undefined) return
+    this.#turn(now, out, () => {
+      work(at.destination)
+      at.destination.drainStreams(now, this.#switch.sinkOf(at))
+    })
+  }
+
+  #turn(now: Millis, out: Sink<RouterEvent>, work: () => void): void {
+    this.#switch.turn(now, out, work)
+    if (this.#options.meshRule) this.#followMesh(now, out)
+  }
+
+  /** Raises lengths at once when neighbours come, lowers them only when they stay away. */
+  #followMesh(now: Millis, out: Sink<RouterEvent>): void {
+    const hops = this.#hopsNow()
+    if (hops > this.#hops) this.#switch.turn(now, out, () => this.#applyHops(hops, now))
+    else if (hops === this.#hops) this.#deadlines.clear('lower-hops')
+    else if (this.#deadlines.get('lower-hops') === undefined) this.#deadlines.set('lower-hops', now + HOPS_LOWER_AFTER)
+  }
+
+  #hopsNow(): number {
+    return hopsForMesh(this.#switch.reachable, Number.POSITIVE_INFINITY)
+  }
+
+  #applyHops(hops: number, now: Millis): void {
+    this.#hops = hops
+    const sink = this.#switch.tunnelSink
+    const set = (pool: PoolId, asked: PoolSides, min: number): void => {
+      const { inbound, outbound } = this.#sides(asked, min)
+      this.tunnels.setLength(pool, inbound.length, outbound.length, now, sink)
+    }
+    set(this.#exploratory, this.#options.exploratory, 0)
+    for (const { pool, request } of this.#destinations.values()) set(pool, request, request.minLength)
+  }
+
+  /** What a pool gets of the lengths it asks for. */
+  #sides(asked: PoolSides, min: number): PoolSides {
+    const length = (side: SideOptions): SideOptions => ({
+      ...side,
+      length: Math.max(Math.min(side.length, this.#hops), Math.min(min, side.length)),
+    })
+    return { inbound: length(asked.inbound), outbound: length(asked.outbound) }
+  }
+
+  #publish(now: Millis): void {
+    this.#routerInfo = this.#describe(now)
+    this.transport.setRouterInfo(this.#routerInfo)
+    this.netdb.publishRouterInfo(this.#routerInfo, now, this.#switch.netdbSink)
+    this.#switch.tell({ kind: 'router-info', routerInfo: this.#routerInfo })
+    this.#deadlines.set('republish', now + jitter(this.#options.random, REPUBLISH, 0.1))
+  }
+
+  #describe(now: Millis): RouterInfo {
+    const { local, ntcp2, clock } = this.#options
+    const keys = { staticKey: ntcp2.staticKeys.publicKey, iv: ntcp2.iv }
+    return describeSelf(local, keys, this.#self, clock.wall(now))
+  }
+
+  /** An inbound tunnel of `client` (of the exploratory pool without one) that answers can come through. */
+  #replyPath(client: PoolId | undefined): { gateway: Hash; tunnelId: number } | undefined {
+    const pool = client ?? this.#exploratory
+    if (this.tunnels.outboundCount(pool) === 0) return undefined
+    const tunnels = this.tunnels.inbound(pool)
+    const tunnel = tunnels.length === 0 ? undefined : tunnels[this.#options.random.below(tunnels.length)]
+    return tunnel === undefined ? undefined : { gateway: tunnel.gateway, tunnelId: tunnel.gatewayTunnelId }
+  }
+}

@@ -1,0 +1,90 @@
+/** The public face among real i2pd routers: sites read both ways, large files, and i2pd's own tunnels through us. */
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { I2pdNetwork, type I2pdRouter, PORTS } from './i2pd.ts'
+import type { I2pdVersion } from './i2pd-program.ts'
+import { Ramsons } from './ramsons.ts'
+import { startI2pdSite } from './site.ts'
+
+const FILE = randomBytes(10_000_000)
+const SHA256 = createHash('sha256').update(FILE).digest('hex')
+const PAGE = '<!doctype html><title>page</title>\n'
+
+function among(version: I2pdVersion): void {
+  describe(`among i2pd ${version}`, () => {
+    let network: I2pdNetwork
+    let node: Ramsons
+    let ours: string
+    let theirs: string
+    let host: I2pdRouter
+
+    beforeAll(async () => {
+      network = await I2pdNetwork.up({ routers: 6, version, guests: 1 })
+      host = network.routers[0]!
+      const root = join(network.dir, 'www')
+      mkdirSync(root)
+      writeFileSync(join(root, 'index.html'), PAGE)
+      writeFileSync(join(root, 'file.bin'), FILE)
+      node = new Ramsons({ network })
+      node.publish('index.html', PAGE)
+      node.publish('file.bin', FILE)
+      theirs = await startI2pdSite(network, host, root)
+      const { seconds, b32 } = await node.ready(60)
+      ours = b32
+      console.log(`ready after ${seconds.toFixed(1)} s`)
+    })
+    afterAll(async () => {
+      await node?.stop()
+      await network?.stop()
+    })
+
+    const proxyOf = (router: I2pdRouter): string => `${router.address}:${PORTS.httpProxy}`
+
+    test('a site on i2pd is read through our proxy', async () => {
+      const page = await node.curl(`http://${theirs}/`, ['--retry', '5', '--retry-all-errors'])
+      expect(page.stdout.toString()).toBe(PAGE)
+    })
+
+    test('our site is read through the proxy of i2pd', async () => {
+      const page = await node.curl(`http://${ours}/`, ['--retry', '5', '--retry-all-errors'], proxyOf(network.routers[1]!))
+      expect(page.stdout.toString()).toBe(PAGE)
+    })
+
+    test('10 MB from i2pd', async () => {
+      const from = performance.now()
+      const file = await node.curl(`http://${theirs}/file.bin`)
+      report('i2pd to us', from)
+      expect(createHash('sha256').update(file.stdout).digest('hex')).toBe(SHA256)
+    })
+
+    test('10 MB to i2pd', async () => {
+      const from = performance.now()
+      const file = await node.curl(`http://${ours}/file.bin`, [], proxyOf(network.routers[1]!))
+      report('us to i2pd', from)
+      expect(createHash('sha256').update(file.stdout).digest('hex')).toBe(SHA256)
+    })
+
+    test('tunnels of i2pd run through us and carry data', async () => {
+      const status = await node.status()
+      const face = status!.faces.public
+      if (!face.enabled) throw new Error('the public face is off')
+      console.log(`transit tunnels: ${face.tunnels.transit}, bytes: ${face.bandwidth.transit_bytes}`)
+      expect(face.tunnels.transit).toBeGreaterThan(0)
+      expect(face.bandwidth.transit_bytes).toBeGreaterThan(100_000)
+    })
+
+    test('nothing was logged as an error', () => {
+      expect(node.log.split('\n').filter((line) => /\berror\b/.test(line.slice(0, 40)))).toEqual([])
+    })
+  })
+}
+
+function report(what: string, from: number): void {
+  const seconds = (performance.now() - from) / 1000
+  console.log(`${what}: 10 MB in ${seconds.toFixed(1)} s, ${(10 / seconds).toFixed(2)} MB/s`)
+}
+
+among('2.45.1')
+among('sid')
