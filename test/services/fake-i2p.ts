@@ -2,12 +2,12 @@
 import { createServer, type RequestListener } from 'node:http'
 import { connect } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
-import { toBase32 } from '../../src/base/base32.ts'
 import { RefusedError } from '../../src/base/errors.ts'
+import { fromB32, toB32 } from '../../src/protocol/structures/identity.ts'
 
 /** A b32 name that is always the same for `n`. */
 export function b32(n: number): string {
-  return `${toBase32(new Uint8Array(32).fill(n))}.b32.i2p`
+  return toB32(new Uint8Array(32).fill(n))
 }
 
 export class FakeI2p {
@@ -15,21 +15,39 @@ export class FakeI2p {
   readonly dialled: string[] = []
   /** The far ends, in the order they were opened. */
   readonly streams: Duplex[] = []
+  /** What every attempt fails with. */
+  refuse: Error | undefined
   readonly #sites = new Map<string, (stream: Duplex) => void>()
 
   async connect(name: string, port: number): Promise<Duplex> {
+    const stream = this.open(fromB32(name) ?? new Uint8Array(32), port)
+    await new Promise<void>((resolve, reject) => {
+      stream.once('error', reject)
+      setImmediate(() => setImmediate(resolve))
+    })
+    stream.removeAllListeners('error')
+    stream.on('error', () => {})
+    return stream
+  }
+
+  open(to: Uint8Array, port: number): Duplex {
+    const name = toB32(to)
     this.dialled.push(`${name}:${port}`)
-    const site = this.#sites.get(`${name}:${port}`)
-    await new Promise((resolve) => setImmediate(resolve))
-    if (site === undefined) throw new RefusedError('not-found', 'no lease set <b>found</b>')
     const [near, far] = duplexPair()
     // An I2P stream's end is seen by the other side, whichever way it comes.
     near.on('close', () => far.destroy())
     far.on('close', () => near.destroy())
-    near.on('error', () => {})
     far.on('error', () => {})
-    this.streams.push(far)
-    site(far)
+    setImmediate(() => {
+      const site = this.#sites.get(`${name}:${port}`)
+      if (this.refuse !== undefined) near.destroy(this.refuse)
+      else if (site === undefined)
+        near.destroy(new RefusedError('unreachable', 'the destination cannot be found'))
+      else {
+        this.streams.push(far)
+        site(far)
+      }
+    })
     return near
   }
 

@@ -343,7 +343,7 @@ describe('error pages', () => {
     const nonces = pages.map(({ status, headers, body }) => {
       expect(status).toBe(502)
       const html = body.toString()
-      expect(html).toContain('no lease set &lt;b&gt;found&lt;/b&gt;')
+      expect(html).toContain('<h1>Destination not found</h1>')
       const policy = String(headers['content-security-policy'])
       expect(policy).toMatch(/^default-src 'none'; style-src 'nonce-[A-Za-z0-9]{16,}'; /)
       expect(html).toContain(`<style nonce="${/nonce-([A-Za-z0-9]+)/.exec(policy)?.[1]}">`)
@@ -354,14 +354,29 @@ describe('error pages', () => {
     expect(nonces[0]).not.toBe(nonces[1])
   })
 
-  it('tell a destination that is silent from one that is not found', async () => {
-    i2p.connect = async () => {
-      throw new RefusedError('timeout', 'no answer')
+  it.each([
+    ['timeout', 504],
+    ['unreachable', 502],
+    ['refused', 502],
+    ['limit', 503],
+    ['not-ready', 503],
+    ['unknown-name', 502],
+    ['something else', 502],
+  ])('tell %s', async (code, status) => {
+    i2p.refuse = new RefusedError(code, 'secret')
+    const { status: got, body } = await ask(`http://${SITE}/`)
+    expect(got).toBe(status)
+    expect(body.toString()).not.toContain('secret')
+    const response = await exchange(proxy.port, `CONNECT ${SITE}:443 HTTP/1.1\r\nHost: ${SITE}\r\n\r\n`)
+    expect(statusOf(response)).toBe(status)
+    expect(i2p.dialled).toHaveLength(2)
+  })
+
+  it('tell that the node is not ready when a stream cannot even be tried', async () => {
+    i2p.open = () => {
+      throw new RefusedError('not-ready', 'there is no destination')
     }
-    expect((await ask(`http://${OTHER}/`)).status).toBe(504)
-    expect(
-      statusOf(await exchange(proxy.port, `CONNECT ${OTHER}:443 HTTP/1.1\r\nHost: ${OTHER}\r\n\r\n`)),
-    ).toBe(504)
+    expect((await ask(`http://${SITE}/`)).status).toBe(503)
   })
 
   it('have no body for HEAD, and leave the connection usable', async () => {
@@ -373,9 +388,7 @@ describe('error pages', () => {
   })
 
   it('say nothing of bugs inside', async () => {
-    i2p.connect = async () => {
-      throw new TypeError('secret of the implementation')
-    }
+    i2p.refuse = new TypeError('secret of the implementation')
     const { status, body } = await ask(`http://${OTHER}/`)
     expect(status).toBe(502)
     expect(body.toString()).not.toContain('secret')
@@ -647,7 +660,7 @@ describe('CONNECT', () => {
   it('shows why there is no connection', async () => {
     const response = await exchange(proxy.port, `CONNECT ${OTHER}:443 HTTP/1.1\r\nHost: x\r\n\r\n`)
     expect(statusOf(response)).toBe(502)
-    expect(response).toContain('no lease set &lt;b&gt;found')
+    expect(response).toContain('<h1>Destination not found</h1>')
   })
 })
 

@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { pipeline } from 'node:stream'
+import { RefusedError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { type ErrorPage, sendErrorPage } from './error-page.ts'
 import { framing, requestHeaders, responseHeaders } from './headers.ts'
@@ -105,7 +106,7 @@ class Exchange {
     this.#upstream = upstream
     let answered = false
     upstream.on('socket', (stream) => {
-      if (stream.readableEnded) upstream.destroy(new Error('the peer had closed the stream'))
+      if (stream.readableEnded) upstream.destroy(new StaleError('the peer had closed the stream'))
     })
     upstream.on('response', (response) => {
       answered = true
@@ -115,7 +116,7 @@ class Exchange {
     })
     upstream.on('error', (e) => {
       this.#stopTimer()
-      if (!answered) this.#failed(e, upstream)
+      if (!answered) this.#failed(e)
     })
     // Nobody asked for another protocol, so a server that switches is broken.
     upstream.on('upgrade', (_, stream) => {
@@ -139,19 +140,15 @@ class Exchange {
     return !this.#hasBody && REPEATABLE.has(this.#req.method ?? '')
   }
 
-  /** Before any answer. A stream that was open and broke is worth another try; one that could not be opened was tried by the host. */
-  #failed(e: Error, upstream: ClientRequest): void {
+  /** Before any answer. What broke is worth another try; what could not be opened was tried hard enough by the host. */
+  #failed(e: Error): void {
     if (this.#res.destroyed || this.#res.headersSent) return
-    const wasOpen = upstream.socket !== null && upstream.socket !== undefined
-    const broke = wasOpen && !(e instanceof NoAnswerError) && !isParseError(e)
-    if (broke && this.#mayRepeat() && this.#attempts < MAX_ATTEMPTS) {
-      this.#log.write('debug', `${this.#target.host}: ${e.message}, trying again`)
-      this.attempt()
-      return
-    }
     this.#log.write('debug', `${this.#target.host}: ${e.message}`)
     if (e instanceof NoAnswerError) this.#fail(NO_RESPONSE)
-    else this.#fail(isParseError(e) || wasOpen ? BAD_RESPONSE : failure(e))
+    else if (isParseError(e)) this.#fail(BAD_RESPONSE)
+    else if (!isBreak(e)) this.#fail(failure(e))
+    else if (this.#mayRepeat() && this.#attempts < MAX_ATTEMPTS) this.attempt()
+    else this.#fail(BAD_RESPONSE)
   }
 
   #respond(response: IncomingMessage): void {
@@ -193,9 +190,22 @@ class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError'
 }
 
+class StaleError extends Error {
+  override readonly name = 'StaleError'
+}
+
 /** What came is not HTTP. */
 function isParseError(e: Error): boolean {
   return 'code' in e && typeof e.code === 'string' && e.code.startsWith('HPE_')
+}
+
+/** The stream was open, or opening, and was broken off. */
+function isBreak(e: Error): boolean {
+  if (e instanceof RefusedError) return e.code === 'reset'
+  return (
+    e instanceof StaleError ||
+    ('code' in e && (e.code === 'ECONNRESET' || e.code === 'ECONNABORTED' || e.code === 'EPIPE'))
+  )
 }
 
 /** A reason phrase may hold what Node would refuse to send on. */

@@ -62,20 +62,56 @@ export function refusalPage(refusal: Refusal): ErrorPage {
   return REFUSALS[refusal]
 }
 
-/** A stream could not be opened. */
-export function failure(e: unknown): ErrorPage {
-  if (e instanceof RefusedError && e.code === 'timeout')
-    return {
+const NOT_FOUND: ErrorPage = {
+  status: 502,
+  title: 'Destination not found',
+  text: 'No router that was asked knows it now. It may be off, or this node has only just started. Trying again may help.',
+}
+
+/** By the code of a RefusedError. */
+const FAILURES: ReadonlyMap<string, ErrorPage> = new Map([
+  ['unreachable', NOT_FOUND],
+  [
+    'timeout',
+    {
       status: 504,
       title: 'Destination does not answer',
       text: 'It is known, but nothing comes back. It may be off, or out of reach for now. Trying again may help.',
-    }
-  return {
-    status: 502,
-    title: 'Destination not found',
-    text:
-      e instanceof RefusedError
-        ? `No connection: ${e.message}.`
-        : 'No router that was asked knows it now. It may be off, or this node has only just started. Trying again may help.',
-  }
+    },
+  ],
+  [
+    'refused',
+    {
+      status: 502,
+      title: 'Connection refused',
+      text: 'The destination answers, but offers nothing on this port.',
+    },
+  ],
+  ['reset', BAD_RESPONSE],
+  [
+    'limit',
+    {
+      status: 503,
+      title: 'Too many connections',
+      text: 'This node has as many open as it can. Trying again later will help.',
+    },
+  ],
+  [
+    'not-ready',
+    {
+      status: 503,
+      title: 'Not ready',
+      text: 'This node has only just started. Trying again soon will help.',
+    },
+  ],
+  ['unknown-name', REFUSALS['unknown-name']],
+])
+
+/** A stream could not be opened, or broke in another way than a peer's. */
+export function failure(e: unknown): ErrorPage {
+  return (e instanceof RefusedError ? FAILURES.get(e.code) : undefined) ?? timedOut(e) ?? NOT_FOUND
+}
+
+function timedOut(e: unknown): ErrorPage | undefined {
+  return e instanceof Error && 'code' in e && e.code === 'ETIMEDOUT' ? NO_RESPONSE : undefined
 }

@@ -1,6 +1,8 @@
 /** Node's HTTP client over I2P streams: kept connections to each destination, none of them anything but I2P. */
 import { Agent, type ClientRequest, type ClientRequestArgs, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { Hash } from '../../protocol/structures/hash.ts'
+import { fromB32 } from '../../protocol/structures/identity.ts'
 
 // Implementation constants
 /** As browsers do for one host, so that one slow site cannot use up the streams of the face. */
@@ -13,8 +15,10 @@ const KEEP_MARGIN_MS = 2000
 
 /** What the proxy needs of a Host. */
 export interface StreamHost {
-  /** Opens a stream to a `.b32.i2p` name. Rejects with a RefusedError when it cannot be had. */
-  connect(name: string, port: number): Promise<Duplex>
+  /** A stream to a name, once it is open. Rejects with a RefusedError. */
+  connect(name: string, port: number, options?: { readonly allowHalfOpen?: boolean }): Promise<Duplex>
+  /** The same at once: a request written before the answer travels with the first packet. Fails by an 'error' event. */
+  open(to: Hash, port: number): Duplex
 }
 
 /** What node:http calls on a socket beyond Duplex; a stream without a file descriptor has nothing to do there. */
@@ -59,7 +63,17 @@ export class StreamAgent extends Agent {
       // Node's types have no way to say that there is no stream.
       done?.(e instanceof Error ? e : new Error(String(e)), undefined as unknown as Duplex)
     }
-    this.#host.connect(host ?? '', Number(port)).then((stream) => done?.(null, asSocket(stream)), failed)
+    const name = host ?? ''
+    const hash = fromB32(name)
+    if (hash === undefined) {
+      this.#host.connect(name, Number(port)).then((stream) => done?.(null, asSocket(stream)), failed)
+      return
+    }
+    try {
+      done?.(null, asSocket(this.#host.open(hash, Number(port))))
+    } catch (e) {
+      failed(e)
+    }
   }
 
   /** An idle stream ends when its time is up, when the peer ends it, and when it says something nobody asked for. */

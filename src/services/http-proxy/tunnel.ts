@@ -23,7 +23,7 @@ export async function tunnel(
   }
   let stream: Duplex
   try {
-    stream = await host.connect(target.host, target.port)
+    stream = await host.connect(target.host, target.port, { allowHalfOpen: true })
   } catch (e) {
     log.write('debug', `CONNECT ${target.host}: ${e instanceof Error ? e.message : String(e)}`)
     client.end(errorResponse(failure(e)))
