@@ -39,14 +39,16 @@ export class BlockCursor {
     this.end = 0
   }
 
-  /** @throws {MalformedError} when a block's length passes the end of the payload, or anything follows padding. */
+  /**
+   * One or two bytes at the end are nobody's block and left alone: frames of 17 and 18 bytes are legal.
+   * @throws {MalformedError} when a block's length passes the end of the payload, or a block follows padding.
+   */
   next(): boolean {
     const b = this.#bytes
     const at = this.#next
-    if (at === b.length) return false
+    if (b.length - at < BLOCK_HEADER) return false
     // "Block Ordering Rules": padding, if present, must be the last block.
     if (at > 0 && this.type === BlockType.padding) throw new MalformedError('block after padding')
-    if (b.length - at < BLOCK_HEADER) throw new MalformedError('truncated block header')
     const length = (b[at + 1]! << 8) | b[at + 2]!
     if (length > b.length - at - BLOCK_HEADER) throw new MalformedError('block longer than its frame')
     this.type = b[at]!

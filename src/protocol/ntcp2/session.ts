@@ -114,6 +114,7 @@ export class Ntcp2Session {
   #paddingRatio: number = OUR_PADDING_OPTIONS.sendMax
   #frameSince: Millis | undefined
   #routerInfoDue: Millis = Number.POSITIVE_INFINITY
+  #endAt: Millis = Number.POSITIVE_INFINITY
   #routerInfoSeen: Millis = Number.NEGATIVE_INFINITY
   #rttMs: Millis = 0
   #lastActive: Millis
@@ -216,6 +217,12 @@ export class Ntcp2Session {
     }
   }
 
+  /** Ends it at `at` if it lives so long; a later call replaces an earlier one. */
+  endAt(at: Millis): void {
+    this.#endAt = at
+    this.deadline = Math.min(this.deadline, at)
+  }
+
   /** Ends it from our side: with a Termination block when there are keys for one, else with a reset. */
   terminate(reason: number, why: string, now: Millis, out: Sink<SessionEvent>): void {
     const phase = this.#phase
@@ -254,12 +261,21 @@ export class Ntcp2Session {
       this.terminate(TerminationReason.idle, 'idle', now, out)
       return
     }
+    if (now >= this.#endAt) {
+      this.terminate(TerminationReason.normal, 'no longer needed', now, out)
+      return
+    }
     if (now >= this.#routerInfoDue) {
       this.#routerInfoDue = now + jitter(this.#local.random, ROUTER_INFO_INTERVAL_MS, 1 / 3)
       this.sendRouterInfo(false, out)
     }
     const frameDue = (this.#frameSince ?? Number.POSITIVE_INFINITY) + FRAME_TIMEOUT_MS
-    this.deadline = Math.min(this.#lastActive + this.#times.idleMs, this.#routerInfoDue, frameDue)
+    this.deadline = Math.min(
+      this.#lastActive + this.#times.idleMs,
+      this.#routerInfoDue,
+      frameDue,
+      this.#endAt,
+    )
     if (phase !== this.#phase) this.deadline = Number.POSITIVE_INFINITY
   }
 

@@ -11,6 +11,11 @@ import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import type { PeerStatus, TransportEvent } from './events.ts'
 import { crossed, type Link, Peer } from './peer.ts'
 
+// Implementation constants
+
+/** How long the loser of two crossed connections stays: until the other router has closed what it does not want. */
+const CROSSED_MS = 3_000
+
 export class Links {
   readonly #ours: Hash
   readonly #links = new Map<LinkId, Link>()
@@ -188,15 +193,21 @@ export class Links {
     return dialled && peer.current === undefined
   }
 
-  /** Two sessions with one router: one goes on, and only the initiator of the other closes it, so that nothing is lost. */
+  /**
+   * Two sessions with one router: one goes on. After crossing dials only the initiator of the other closes it, and not at
+   * once: nothing under way is lost, and a router with another rule (i2pd keeps what was dialled to it) is left with a session.
+   */
   #resolve(peer: Peer, older: Link, newer: Link, now: Millis, sink: Sink<SessionEvent>): void {
     const winner = peer.winner(older, newer, this.#ours)
     const loser = winner === newer ? older : newer
     peer.current = winner
     loser.session.output.moveTo(winner.session.output)
     peer.standby.add(loser)
-    if (crossed(older, newer) && !loser.initiator) return
-    loser.session.terminate(TerminationReason.normal, 'duplicate', now, sink)
+    if (!crossed(older, newer)) loser.session.terminate(TerminationReason.normal, 'duplicate', now, sink)
+    else if (loser.initiator) {
+      loser.session.endAt(now + CROSSED_MS)
+      this.settle(loser)
+    }
   }
 
   /** The peer has reached us while we were dialling it. The dial goes on only if its session would be the one to stay. */
@@ -215,6 +226,7 @@ export class Links {
 
   #promote(peer: Peer, spare: Link, queue: OutputQueue, now: Millis): void {
     peer.standby.delete(spare)
+    spare.session.endAt(Number.POSITIVE_INFINITY)
     queue.moveTo(spare.session.output)
     this.markDirty(spare, now)
   }

@@ -261,7 +261,7 @@ describe('duplicate sessions', () => {
         wire.run(wire.random.below(wire.latency))
         b.send(a, 1000 + i)
       }
-      wire.run(3000)
+      wire.run(6000)
       const [ours, theirs] = [[...a.transport.peers()], [...b.transport.peers()]]
       expect([ours.length, theirs.length], `seed ${seed}`).toEqual([1, 1])
       expect(ours[0]!.initiator, `seed ${seed}`).toBe(!theirs[0]!.initiator)
@@ -270,6 +270,27 @@ describe('duplicate sessions', () => {
       expect(a.ids.sort((x, y) => x - y)).toEqual(range(1001, 1030))
       expect(a.seen('session-open').length).toBe(1)
       expect(a.seen('session-closed').length + a.seen('dial-failed').length).toBe(0)
+    }
+  })
+
+  it('that crossed, when the other router keeps the wrong one: what it keeps goes on', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const { wire, a, b } = pair(seed)
+      a.send(b, 1)
+      b.send(a, 2)
+      wire.run(40)
+      expect([a.pipes.size, b.pipes.size]).toEqual([2, 2])
+      // Both think alike; b's host now cuts the very connection that was to stay.
+      const { initiator } = [...b.transport.peers()][0]!
+      const stays = [...b.pipes.values()].find((p) => p.dialled === initiator)
+      b.tcpEnd(stays!.id, true)
+      wire.run(100)
+      expect([a.transport.isConnected(b.hash), b.transport.isConnected(a.hash)]).toEqual([true, true])
+      wire.run(6000)
+      a.send(b, 3)
+      wire.run(100)
+      expect(b.ids).toContain(3)
+      expect([a.seen('session-closed').length, b.seen('session-closed').length]).toEqual([0, 0])
     }
   })
 
@@ -447,7 +468,7 @@ describe('adopted streams', () => {
       a.adopt(b)
       wire.run(wire.random.below(30))
       b.adopt(a)
-      wire.run(2000)
+      wire.run(6000)
       const [mine, theirs] = [[...a.transport.peers()], [...b.transport.peers()]]
       expect(mine.length + theirs.length).toBe(2)
       expect(mine[0]!.initiator).toBe(!theirs[0]!.initiator)

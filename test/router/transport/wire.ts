@@ -17,6 +17,7 @@ import { type Party, type PartyOptions, party } from '../../protocol/ntcp2/parti
 interface Pipe {
   readonly at: Host
   readonly id: LinkId
+  readonly dialled: boolean
   other: Pipe | undefined
   open: boolean
   pending: number
@@ -255,8 +256,22 @@ export class Host implements Sink<TransportEvent> {
   }
 
   #pair(other: Host): [Pipe, Pipe] {
-    const mine: Pipe = { at: this, id: this.wire.link(), other: undefined, open: true, pending: 0 }
-    const theirs: Pipe = { at: other, id: this.wire.link(), other: mine, open: true, pending: 0 }
+    const mine: Pipe = {
+      at: this,
+      id: this.wire.link(),
+      dialled: true,
+      other: undefined,
+      open: true,
+      pending: 0,
+    }
+    const theirs: Pipe = {
+      at: other,
+      id: this.wire.link(),
+      dialled: false,
+      other: mine,
+      open: true,
+      pending: 0,
+    }
     mine.other = theirs
     this.pipes.set(mine.id, mine)
     other.pipes.set(theirs.id, theirs)
