@@ -43,7 +43,7 @@ export class ProcessLog implements Log {
 }
 
 /** One line whatever a peer put into it: control characters would let it forge lines or drive a terminal. */
-export function printable(message: string): string {
+function printable(message: string): string {
   return message.replace(
     /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
     (c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`,
