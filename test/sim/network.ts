@@ -23,8 +23,6 @@ const HELD_LIMIT: Millis = 30_000
 const HELD_RETRY: Millis = 500
 /** A connection attempt into nowhere. */
 const CONNECT_TIMEOUT: Millis = 20_000
-/** `writable` is called when a send queue that was longer than this has become empty, bytes. */
-const HIGH_WATER = 65_536
 
 export interface SimOptions {
   /** One way, drawn once for each pair of nodes. */
@@ -79,10 +77,11 @@ export interface SimEvent<E> {
 /** One direction of a connection. */
 interface Pipe {
   readonly queue: { readonly bytes: Uint8Array | undefined; readonly due: Millis }[]
-  queued: number
+  /** When the last byte handed over will be on its way. */
   busyUntil: Millis
   lastDue: Millis
-  full: boolean
+  /** `writable` will be called. */
+  promised: boolean
   heldSince: Millis | undefined
   pumping: boolean
 }
@@ -463,6 +462,7 @@ export class SimNetwork<C extends SimCore<E>, E> {
     this.#enqueue(link, from, bytes.subarray(0, cut))
     if (cut < bytes.length) this.#enqueue(link, from, bytes.subarray(cut))
     this.#pump(link, from, to)
+    this.#promise(link, from)
   }
 
   #enqueue(link: Link<C, E>, from: End<C, E>, bytes: Uint8Array | undefined): void {
@@ -472,8 +472,19 @@ export class SimNetwork<C extends SimCore<E>, E> {
     const jitter = this.#options.jitter > 0 ? this.#random.below(this.#options.jitter + 1) : 0
     pipe.lastDue = Math.max(pipe.lastDue, Math.ceil(pipe.busyUntil) + link.latency + jitter)
     pipe.queue.push({ bytes, due: pipe.lastDue })
-    pipe.queued += size
-    if (pipe.queued > HIGH_WATER) pipe.full = true
+  }
+
+  /** Says `writable` once the link has taken all bytes, in a turn of its own. */
+  #promise(link: Link<C, E>, from: End<C, E>): void {
+    const { pipe, node } = from
+    if (pipe.promised) return
+    pipe.promised = true
+    this.#queue.push(Math.max(this.now, Math.ceil(pipe.busyUntil)), () => {
+      pipe.promised = false
+      if (link.broken || from.ended) return
+      if (pipe.busyUntil > this.now) this.#promise(link, from)
+      else this.#turn(node, 'writable', (core, out) => core.writable(from.id, this.now, out))
+    })
   }
 
   /** Delivers what is due at the head of one direction and comes back for the rest. */
@@ -512,17 +523,9 @@ export class SimNetwork<C extends SimCore<E>, E> {
       this.#close(from)
       return
     }
-    from.pipe.queued -= bytes.length
-    if (!to.ended) {
-      this.#record('received', to.node, to.id, bytes)
-      this.#turn(to.node, 'received', (core, out) => core.received(to.id, bytes, this.now, out))
-    }
-    if (from.pipe.full && from.pipe.queued === 0 && !link.broken) {
-      from.pipe.full = false
-      if (from.known && !from.ended) {
-        this.#turn(from.node, 'writable', (core, out) => core.writable(from.id, this.now, out))
-      }
-    }
+    if (to.ended) return
+    this.#record('received', to.node, to.id, bytes)
+    this.#turn(to.node, 'received', (core, out) => core.received(to.id, bytes, this.now, out))
   }
 
   #end(node: Node<C, E>, id: LinkId, reset: boolean): void {
@@ -591,10 +594,9 @@ export class SimNetwork<C extends SimCore<E>, E> {
 function end<C, E>(node: Node<C, E>, id: LinkId): End<C, E> {
   const pipe: Pipe = {
     queue: [],
-    queued: 0,
     busyUntil: 0,
     lastDue: 0,
-    full: false,
+    promised: false,
     heldSince: undefined,
     pumping: false,
   }

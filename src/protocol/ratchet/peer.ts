@@ -36,7 +36,7 @@ const OFFER_LIFETIME: Millis = 3 * 60_000
 /** A reply leaves after this at the latest, with data or without. The spec says 1 s; an i2pd forgets its side after 3 s. */
 const REPLY_DELAY: Millis = 500
 /** New Session messages to one peer: so many at once, then as many as an i2pd takes from all its peers together. */
-const OFFER_BURST = 8
+const OFFER_BURST = 12
 const OFFERS_PER_SECOND = 5
 /** Unanswered New Session messages of ours to one peer; the oldest goes first, which is 5 s old even at the full rate. */
 const MAX_OFFERS = 32
