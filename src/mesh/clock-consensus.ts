@@ -12,6 +12,8 @@ import type { HashKey } from '../protocol/structures/hash.ts'
 const TOLERANCE: Millis = 2_000
 /** A clock of this quality is never moved by peers. */
 const TRUSTED: ClockQuality = 3
+/** What a router has that agrees with at least one other: it no longer steps freely. */
+const SETTLED: ClockQuality = 1
 const MIN_VOTES = 3
 const STEP_EVERY: Millis = 10 * 60_000
 /** Further ahead than this needs a larger majority: it cannot easily be undone. */
@@ -50,9 +52,10 @@ export class ClockConsensus {
     this.#own = quality
   }
 
-  /** The first session is open: no more free steps. */
+  /** The first session is open: no more free steps, and newcomers can tell by our quality. */
   settle(): void {
     this.#settled = true
+    if (this.#gained < SETTLED) this.#gained = SETTLED
   }
 
   /**
@@ -61,10 +64,7 @@ export class ClockConsensus {
    */
   sample(peer: HashKey, offset: number, quality: ClockQuality, now: Millis): number {
     if (this.quality >= TRUSTED) return 0
-    this.#votes.delete(peer)
-    this.#votes.set(peer, { offset, quality, at: now })
-    if (this.#votes.size > MAX_VOTES) this.#votes.delete(this.#votes.keys().next().value!)
-    const step = this.#settled ? this.#majority(now) : this.#free(offset, quality)
+    const step = this.#settled ? this.#majority(peer, offset, quality, now) : this.#free(offset, quality)
     if (step !== 0) {
       for (const vote of this.#votes.values()) vote.offset -= step
       this.#lastStep = now
@@ -72,22 +72,28 @@ export class ClockConsensus {
     return step
   }
 
-  /** To the later of the two; and to one that will not move, wherever it is, as nothing else can bring the two together. */
+  /**
+   * To the later of the two while both are free. To one that will not move, because it knows better or has sessions, wherever
+   * it is: nothing else can bring the two together.
+   */
   #free(offset: number, quality: ClockQuality): number {
-    if (this.quality > 1 || Math.abs(offset) < TOLERANCE) return 0
-    if (offset < 0 && quality < TRUSTED) return 0
-    this.#gained = 1
-    return offset
+    if (Math.abs(offset) < TOLERANCE) return 0
+    return offset > 0 || quality >= SETTLED ? offset : 0
   }
 
-  #majority(now: Millis): number {
-    for (const [peer, vote] of this.#votes) if (now - vote.at > VOTE_LIFE) this.#votes.delete(peer)
-    const votes = [...this.#votes.values()].sort((a, b) => a.offset - b.offset)
+  #majority(peer: HashKey, offset: number, quality: ClockQuality, now: Millis): number {
+    // Who is still free will go to where others are, perhaps because of this very exchange.
+    if (quality < SETTLED) return 0
+    this.#votes.delete(peer)
+    this.#votes.set(peer, { offset, quality, at: now })
+    if (this.#votes.size > MAX_VOTES) this.#votes.delete(this.#votes.keys().next().value!)
+    for (const [voter, vote] of this.#votes) if (now - vote.at > VOTE_LIFE) this.#votes.delete(voter)
+    const votes = [...this.#votes.values()]
     if (votes.length < MIN_VOTES) return 0
-    this.#gained = votes.some((v) => v.quality >= TRUSTED) ? 2 : 1
-    // Of an even number the one nearer to us: the smaller step.
-    const middle = [votes[(votes.length - 1) >> 1]!.offset, votes[votes.length >> 1]!.offset]
-    const step = Math.abs(middle[0]!) < Math.abs(middle[1]!) ? middle[0]! : middle[1]!
+    this.#gained = votes.some((v) => v.quality >= TRUSTED) ? 2 : SETTLED
+    // Our own counts too. Of an even number the later one in the middle: two halves that met would else stay apart, or swap.
+    const offsets = [0, ...votes.map((v) => v.offset)].sort((x, y) => x - y)
+    const step = offsets[offsets.length >> 1]!
     if (Math.abs(step) < TOLERANCE || now - this.#lastStep < STEP_EVERY) return 0
     return step > FAR_AHEAD && votes.length < FAR_VOTES ? 0 : step
   }

@@ -200,10 +200,12 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
     }
   }
 
-  /** A neighbour's clock minus ours, from a later handshake. */
+  /** A neighbour's clock minus ours, from a later handshake. With an open session its clock is settled, whatever its hello said. */
   clockSample(hash: Hash, offset: number, now: Millis, out: Out): void {
     const key = hashKey(hash)
-    this.#sampleClock(key, offset, this.#peers.get(key)?.quality ?? 0, now, out)
+    const peer = this.#peers.get(key)
+    const quality = peer?.connectedAt !== undefined && peer.quality === 0 ? 1 : (peer?.quality ?? 0)
+    this.#sampleClock(key, offset, quality, now, out)
   }
 
   accepted(id: LinkId, from: Endpoint, now: Millis, out: Out): void {

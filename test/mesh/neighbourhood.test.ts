@@ -396,6 +396,20 @@ describe('clock', () => {
       if (step >= 0) expect(step).toBeLessThan(n.events.findIndex((e) => e.kind === 'neighbour'))
     }
   })
+
+  test('one who comes later joins the others wherever they are', () => {
+    for (const ahead of [-YEAR, YEAR]) {
+      const air = new Air(2)
+      const DATE = 1_760_000_000_000
+      const nodes = [0, 1_000_000, 5_000].map((off) => air.node({ clockQuality: 0, wall: DATE + off }).up())
+      air.until(() => allConnected(nodes), 10_000)
+      nodes.push(air.node({ clockQuality: 0, wall: DATE + ahead }).up())
+      air.until(() => allConnected(nodes), 10_000)
+      expectOneSessionEach(nodes)
+      const walls = nodes.map((n) => n.clock.wall(air.now))
+      expect(Math.max(...walls) - Math.min(...walls)).toBeLessThan(10_000)
+    }
+  })
 })
 
 test('link-local addresses', () => {

@@ -77,10 +77,15 @@ describe('clock', () => {
     expect(c.sample('a', -5 * HOUR, 0, 0)).toBe(0)
     expect(c.sample('b', 1_500, 0, 1)).toBe(0)
     expect(c.sample('b', 5 * HOUR, 0, 2)).toBe(5 * HOUR)
-    expect(c.quality).toBe(1)
-    expect(c.sample('c', -9 * HOUR, 3, 3)).toBe(-9 * HOUR)
+    expect(c.quality).toBe(0)
     c.settle()
+    expect(c.quality).toBe(1)
     expect(c.sample('d', 5 * HOUR, 0, 4)).toBe(0)
+  })
+
+  test('who is free goes to those who are not, even backwards', () => {
+    for (const quality of [1, 2, 3, 4] as const)
+      expect(new ClockConsensus(0).sample('a', -9 * HOUR, quality, 0)).toBe(-9 * HOUR)
   })
 
   test('a clock that is known to be right never moves', () => {
@@ -90,31 +95,55 @@ describe('clock', () => {
     }
   })
 
-  test('afterwards the median of three, once in ten minutes', () => {
+  test('afterwards the median of three and ours, once in ten minutes', () => {
     const c = new ClockConsensus(0)
     c.settle()
     expect(c.sample('liar', 20 * HOUR, 4, 0)).toBe(0)
-    expect(c.sample('a', 30_000, 0, 0)).toBe(0)
-    expect(c.sample('b', 31_000, 0, 0)).toBe(31_000)
-    expect(c.sample('c', 50_000, 0, 1000)).toBe(0)
-    for (const peer of ['a', 'b', 'c', 'd']) c.sample(peer, 50_000, 0, 300_000)
-    expect(c.sample('e', 50_000, 0, 700_000)).toBe(50_000)
+    expect(c.sample('a', 30_000, 1, 0)).toBe(0)
+    expect(c.sample('b', 31_000, 1, 0)).toBe(31_000)
     expect(c.quality).toBe(2)
+    for (const peer of ['a', 'b', 'c', 'd']) expect(c.sample(peer, 50_000, 1, 300_000)).toBe(0)
+    expect(c.sample('e', 50_000, 1, 700_000)).toBe(50_000)
+  })
+
+  test('two pairs that meet: the earlier one moves, once', () => {
+    const clocks = [0, 0, HOUR, HOUR]
+    const all = clocks.map(() => new ClockConsensus(0))
+    for (const c of all) c.settle()
+    let steps = 0
+    for (let round = 0; round < 20; round++) {
+      for (const [i, c] of all.entries()) {
+        for (const j of all.keys()) {
+          if (i === j) continue
+          const by = c.sample(`${j}`, clocks[j]! - clocks[i]!, 1, round * 60_000)
+          clocks[i]! += by
+          if (by !== 0) steps++
+        }
+      }
+    }
+    expect(clocks).toEqual([HOUR, HOUR, HOUR, HOUR])
+    expect(steps).toBe(2)
   })
 
   test('two liars of five; one vote a router; old votes expire', () => {
     const c = new ClockConsensus(1)
     c.settle()
-    for (const honest of ['a', 'b', 'c']) expect(c.sample(honest, 0, 0, 1)).toBe(0)
+    for (const honest of ['a', 'b', 'c']) expect(c.sample(honest, 0, 1, 1)).toBe(0)
     for (const liar of ['x', 'y', 'x', 'y', 'x']) expect(c.sample(liar, 5 * HOUR, 3, 2)).toBe(0)
-    expect(c.sample('z', 5 * HOUR, 0, 3 * HOUR)).toBe(0)
+    expect(c.sample('z', 5 * HOUR, 1, 3 * HOUR)).toBe(0)
+  })
+
+  test('who is still free has no vote', () => {
+    const c = new ClockConsensus(0)
+    c.settle()
+    for (const peer of ['a', 'b', 'c', 'd', 'e']) expect(c.sample(peer, HOUR, 0, 0)).toBe(0)
   })
 
   test('far ahead needs five', () => {
     const c = new ClockConsensus(0)
     c.settle()
     const day = 25 * HOUR
-    expect(['a', 'b', 'c', 'd', 'e'].map((p) => c.sample(p, day, 0, 0))).toEqual([0, 0, 0, 0, day])
+    expect(['a', 'b', 'c', 'd', 'e'].map((p) => c.sample(p, day, 1, 0))).toEqual([0, 0, 0, 0, day])
   })
 })
 

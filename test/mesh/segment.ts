@@ -21,6 +21,7 @@ export const PRIVATE: AnnouncePolicy = {
   allowed: new Set(),
 }
 const LATENCY = 2
+const MAX_SKEW = 60_000
 const DATE = 1_760_000_000_000
 
 /** A packet as the whole link sees it. */
@@ -152,7 +153,7 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
     this.#segments = options.segments ?? { wlan0: 'air' }
     const random = seededRandom(1000 + index + air.random.below(1 << 20))
     const keys = options.keys ?? KEYS
-    this.clock = new WallClock(options.wall ?? DATE, air.now)
+    this.clock = new WallClock((options.wall ?? DATE) + air.now, air.now)
     const local = newRouterIdentity(random)
     const content = {
       addresses: [],
@@ -298,6 +299,12 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
     if (!link.peer.#adopted.has(link.peerId)) return
     this.#air.later(LATENCY, () => {
       if (!this.#links.has(e.link)) return
+      // NTCP2 ends a session whose clocks are further apart.
+      if (Math.abs(this.clock.wall(0) - link.peer.clock.wall(0)) > MAX_SKEW) {
+        this.#closedByPeer(e.link)
+        link.peer.#closedByPeer(link.peerId)
+        return
+      }
       this.#open(key, e.link, e.linkName)
       link.peer.#open(this.key, link.peerId, '')
     })
@@ -317,7 +324,8 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
     if (this.core.owns(id)) this.core.closed(id, this.#air.now, this)
     const key = this.#adopted.get(id)
     this.#adopted.delete(id)
-    if (key === undefined || this.sessions.get(key)?.link !== id) return
+    const session = key === undefined ? undefined : this.sessions.get(key)
+    if (key === undefined || (session !== undefined && session.link !== id)) return
     this.sessions.delete(key)
     this.core.peerDisconnected(Buffer.from(key, 'latin1'), this.#air.now)
   }

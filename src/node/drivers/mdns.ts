@@ -67,7 +67,7 @@ export class Mdns {
     try {
       this.#sockets.set(link.name, new MdnsSocket(link, this.#options))
     } catch (e) {
-      this.#options.onProblem(link.name, `mDNS: ${(e as Error).message}`)
+      problem(this.#options, link.name, e as Error)
     }
   }
 
@@ -175,8 +175,13 @@ class MdnsSocket {
     this.#options.log.write('debug', `mDNS on ${this.#name}: ${e.message}`)
     if (this.#problem) return
     this.#problem = true
-    this.#options.onProblem(this.#name, `mDNS: ${(e as NodeJS.ErrnoException).code ?? e.message}`)
+    problem(this.#options, this.#name, e)
   }
+}
+
+/** Told in a later turn: whoever sends is in the middle of something. */
+function problem(options: MdnsOptions, linkName: string, e: NodeJS.ErrnoException): void {
+  setImmediate(() => options.onProblem(linkName, `mDNS: ${e.code ?? e.message}`))
 }
 
 /** The kernel takes an interface it does not know for "any": what is meant for this link would leave on another. */
