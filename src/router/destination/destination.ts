@@ -9,20 +9,20 @@ import { earliest } from '../../base/deadlines.ts'
 import { type Log, named } from '../../base/log.ts'
 import { Lru } from '../../base/lru.ts'
 import { type Random, randomId } from '../../base/random.ts'
-import { STREAMING_PROTOCOL, readPayload, writePayload } from '../../protocol/datagram/payload.ts'
+import { readPayload, STREAMING_PROTOCOL, writePayload } from '../../protocol/datagram/payload.ts'
 import { readData, writeData } from '../../protocol/i2np/data.ts'
 import { readDatabaseStore, writeDatabaseStore } from '../../protocol/i2np/database-store.ts'
 import { readGarlic, writeGarlic } from '../../protocol/i2np/garlic.ts'
 import { type I2npMessage, MessageType } from '../../protocol/i2np/message.ts'
 import type { Clove } from '../../protocol/ratchet/clove.ts'
 import { RatchetSessions } from '../../protocol/ratchet/sessions.ts'
+import type { StreamSetEvent } from '../../protocol/streaming/events.ts'
+import { StreamSet } from '../../protocol/streaming/streams.ts'
 import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { Identity, LocalIdentity } from '../../protocol/structures/identity.ts'
 import type { Lease } from '../../protocol/structures/lease.ts'
 import { type LeaseSet, readLeaseSet, verifyLeaseSet } from '../../protocol/structures/lease-set.ts'
 import { signLeaseSet2 } from '../../protocol/structures/lease-set2.ts'
-import type { StreamSetEvent } from '../../protocol/streaming/events.ts'
-import { StreamSet } from '../../protocol/streaming/streams.ts'
 import { Remote } from './remote.ts'
 
 // Specification constants
@@ -57,7 +57,13 @@ export type StreamEvent = Exclude<StreamSetEvent, { readonly kind: 'send' }>
 
 export type DestinationEvent =
   /** A garlic message for the gateway of a lease. `remote` keeps one conversation in one tunnel; `lost`: the last one may be dead. */
-  | { readonly kind: 'garlic'; readonly lease: Lease; readonly message: I2npMessage; readonly remote: Hash; readonly lost: boolean }
+  | {
+      readonly kind: 'garlic'
+      readonly lease: Lease
+      readonly message: I2npMessage
+      readonly remote: Hash
+      readonly lost: boolean
+    }
   | { readonly kind: 'lookup'; readonly hash: Hash }
   | { readonly kind: 'publish'; readonly leaseSet: LeaseSet }
   | StreamEvent
@@ -152,7 +158,8 @@ export class Destination {
     if (message.type !== MessageType.Garlic) return
     const opened = this.#ratchets.decrypt(readGarlic(new Reader(message.payload)), now)
     if (opened === undefined) return
-    const from = opened.remoteKey === undefined ? undefined : this.#binding(opened.remoteKey, opened.cloves, now, out)
+    const from =
+      opened.remoteKey === undefined ? undefined : this.#binding(opened.remoteKey, opened.cloves, now, out)
     if (from !== undefined && opened.acked.length > 0) this.#acknowledged(from, opened.acked)
     for (const clove of opened.cloves) {
       if (clove.message.type === MessageType.Data) this.#data(clove.message, from, now, out)
@@ -176,10 +183,14 @@ export class Destination {
   send(to: Hash, payload: Uint8Array, now: Millis, out: DestinationSink, lost = false): void {
     const remote = this.#remote(to)
     const wall = this.#clock.wall(now)
-    if (remote.wantsLookup(now, wall)) out.event({ kind: 'lookup', hash: to })
-    if (lost) remote.leaseFailed(now)
-    const lease = remote.lease(now, wall, this.#random)
     const key = remote.encryptionKey
+    if (lost) {
+      // Its tunnels may be gone, and its side of our session with them, if it has started anew.
+      remote.leaseFailed(now)
+      if (key !== undefined) this.#ratchets.restart(key, now)
+    }
+    if (remote.wantsLookup(now, wall)) out.event({ kind: 'lookup', hash: to })
+    const lease = remote.lease(now, wall, this.#random)
     if (lease === undefined || key === undefined) {
       remote.waiting.push(payload)
       return
@@ -190,7 +201,8 @@ export class Destination {
         message: this.#message(MessageType.Data, writeData(payload), wall),
       },
     ]
-    const bundle = this.#leaseSetClove(remote, now)
+    // Who gets a New Session message may know nothing of us.
+    const bundle = this.#leaseSetClove(remote, !this.#ratchets.established(key, now), now)
     if (bundle !== undefined) cloves.push(bundle)
     const sealed = this.#ratchets.encrypt(key, cloves, { ack: bundle !== undefined }, now)
     if (sealed === undefined) return // counts as lost on the way
@@ -203,7 +215,13 @@ export class Destination {
     for (let i = 0; i < this.#streamEvents.length; i++) {
       const e = this.#streamEvents[i]!
       if (e.kind === 'send') {
-        this.send(e.to, writePayload({ protocol: STREAMING_PROTOCOL, ...e.ports }, e.packet), now, out, e.lost)
+        this.send(
+          e.to,
+          writePayload({ protocol: STREAMING_PROTOCOL, ...e.ports }, e.packet),
+          now,
+          out,
+          e.lost,
+        )
       } else out.event(e)
     }
     this.#streamEvents.length = 0
@@ -222,7 +240,8 @@ export class Destination {
       const remote = hash === undefined ? undefined : this.#remotes.get(hashKey(hash))
       const wall = this.#clock.wall(now)
       const lease = remote?.lease(now, wall, this.#random)
-      if (remote !== undefined && lease !== undefined) this.#emit(remote, lease, due.message, wall, out, false)
+      if (remote !== undefined && lease !== undefined)
+        this.#emit(remote, lease, due.message, wall, out, false)
     }
   }
 
@@ -241,7 +260,14 @@ export class Destination {
     return remote
   }
 
-  #emit(remote: Remote, lease: Lease, garlic: Uint8Array, wall: number, out: DestinationSink, lost: boolean): void {
+  #emit(
+    remote: Remote,
+    lease: Lease,
+    garlic: Uint8Array,
+    wall: number,
+    out: DestinationSink,
+    lost: boolean,
+  ): void {
     const message = this.#message(MessageType.Garlic, writeGarlic(garlic), wall)
     out.event({ kind: 'garlic', lease, message, remote: remote.hash, lost })
   }
@@ -250,12 +276,13 @@ export class Destination {
     return { type, id: randomId(this.#random), expiration: wall + MESSAGE_LIFETIME, payload }
   }
 
-  /** Our lease set as a clove, while `remote` is not known to hold the current one. */
-  #leaseSetClove(remote: Remote, now: Millis): Clove | undefined {
+  /** Our lease set as a clove, while `remote` is not known to hold the current one, or in any case when it must have it. */
+  #leaseSetClove(remote: Remote, must: boolean, now: Millis): Clove | undefined {
     const own = this.#leaseSet
-    if (own === undefined || remote.heldLeaseSet === this.#leaseSetNumber) return undefined
-    const again = remote.sentLeaseSet !== this.#leaseSetNumber || now >= remote.sentLeaseSetAt + LEASE_SET_RESEND
-    if (!again) return undefined
+    if (own === undefined || (!must && remote.heldLeaseSet === this.#leaseSetNumber)) return undefined
+    const again =
+      remote.sentLeaseSet !== this.#leaseSetNumber || now >= remote.sentLeaseSetAt + LEASE_SET_RESEND
+    if (!again && !must) return undefined
     remote.sentLeaseSet = this.#leaseSetNumber
     remote.sentLeaseSetAt = now
     const store = writeDatabaseStore({
@@ -270,7 +297,12 @@ export class Destination {
   }
 
   /** Whose key `remoteKey` is: what its own lease set, inside this message or an earlier one, says. */
-  #binding(remoteKey: Uint8Array, cloves: readonly Clove[], now: Millis, out: DestinationSink): Hash | undefined {
+  #binding(
+    remoteKey: Uint8Array,
+    cloves: readonly Clove[],
+    now: Millis,
+    out: DestinationSink,
+  ): Hash | undefined {
     for (const clove of cloves) {
       if (clove.message.type !== MessageType.DatabaseStore) continue
       const leaseSet = this.#bundled(clove.message)

@@ -21,7 +21,7 @@ const LEASE_MARGIN: WallMillis = 10_000
 const REFRESH_MARGIN: WallMillis = 60_000
 /** A lease that lost packets is not chosen again for this long while there is another. */
 const LEASE_PENALTY: Millis = 30_000
-/** A lookup that failed is not repeated within this. */
+/** No second lookup within this, nor that soon after one that failed: the answer may be the lease set we have. */
 const LOOKUP_BACKOFF: Millis = 2_000
 
 export class Remote {
@@ -36,6 +36,8 @@ export class Remote {
   /** Set while an acknowledgement for our lease set is awaited. */
   ackAwaited: number | undefined
   #looking = false
+  /** What was sent to its leases went unanswered: it may have others by now. */
+  #doubtful = false
   #lookAgainAt: Millis = Number.NEGATIVE_INFINITY
   #lease: Lease | undefined
   readonly #penalties = new Map<string, Millis>()
@@ -63,12 +65,14 @@ export class Remote {
     this.#lease = leaseSet.leases.find((l) => current !== undefined && key(l) === key(current))
   }
 
-  /** True when a lookup should start now: none is under way and the leases are missing or about to end. */
+  /** True when a lookup should start now: none is under way and the leases are missing, about to end, or in doubt. */
   wantsLookup(now: Millis, wall: WallMillis): boolean {
     if (this.#looking || now < this.#lookAgainAt) return false
     const last = this.leaseSet?.leases.reduce((end, l) => Math.max(end, l.end), 0) ?? 0
-    if (last > wall + REFRESH_MARGIN) return false
+    if (last > wall + REFRESH_MARGIN && !this.#doubtful) return false
     this.#looking = true
+    this.#doubtful = false
+    this.#lookAgainAt = now + LOOKUP_BACKOFF
     return true
   }
 
@@ -91,6 +95,7 @@ export class Remote {
 
   /** Packets to the lease in use were lost: the next one goes elsewhere. */
   leaseFailed(now: Millis): void {
+    this.#doubtful = true
     if (this.#lease === undefined) return
     if (this.#penalties.size >= 64) this.#penalties.clear()
     this.#penalties.set(key(this.#lease), now + LEASE_PENALTY)
