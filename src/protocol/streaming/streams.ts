@@ -141,7 +141,7 @@ export class StreamSet {
     now: Millis,
     _out: StreamSink,
   ): StreamId {
-    if (this.size >= this.#limits.maxStreams) throw new RefusedError('LIMIT', 'too many streams')
+    if (this.size >= this.#limits.maxStreams) throw new RefusedError('limit', 'too many streams')
     const stream = new StreamConnection(this.#context, this.#newId(), remote, identity, ports, true, now)
     this.#inherit(stream, now)
     this.#streams.set(stream.id, stream)
