@@ -21,10 +21,11 @@ describe('a socket', () => {
   test('both ways, and the end of both', async () => {
     const { a, b, portA, portB } = socketPair()
     a.resume()
+    const closed = Promise.all([once(a, 'close'), once(b, 'close')])
     a.write('hello ')
     a.end('there')
     expect((await read(b)).toString()).toBe('hello there')
-    await Promise.all([once(a, 'close'), once(b, 'close')])
+    await closed
     expect([...portA.calls, ...portB.calls]).not.toContain('reset')
     expect([a.bytesWritten, b.bytesRead]).toEqual([11, 11])
   })
