@@ -19,9 +19,6 @@ import {
 const VERSION_MASK = 0x0f
 const FLAG_OPTIONS = 0x10
 const FLAG_OFFLINE = 0x20
-/** Longest payload that SAM passes on, repliable or not (samv3, "Datagrams"). */
-export const MAX_REPLIABLE = 31_744
-export const MAX_RAW = 32_768
 
 /** A datagram whose signature was good. Both parts share the memory of the bytes it was read from. */
 export interface Datagram {

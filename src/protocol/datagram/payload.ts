@@ -7,11 +7,8 @@ import { MalformedError } from '../../base/errors.ts'
 import { inflateRaw } from '../../base/gzip.ts'
 
 // Specification constants
+/** What a payload's protocol byte says; datagrams are 17 (repliable), 18 (raw), 19 and 20 (Datagram2 and 3). */
 export const STREAMING_PROTOCOL = 6
-export const DATAGRAM_PROTOCOL = 17
-export const RAW_PROTOCOL = 18
-export const DATAGRAM2_PROTOCOL = 19
-export const DATAGRAM3_PROTOCOL = 20
 /** Magic 2, method 1, flags 1, mtime 4 (the two ports), extra flags 1, operating system 1 (the protocol). */
 const HEADER = 10
 /** CRC-32 and size, little-endian. */

@@ -16,7 +16,7 @@ const CUBIC_BETA = 0.7
 // Implementation constants
 
 /** Before anything is known of the path; i2pd's. */
-export const INITIAL_WINDOW = 10
+const INITIAL_WINDOW = 10
 /** Less would leave a stream without the NACKs that find a loss early. */
 const MIN_WINDOW = 4
 /** Loss lighter than this, with round trips as short as ever, is the link's own. */
@@ -158,7 +158,10 @@ export class Congestion {
 
   /** What round trips of late have above the shortest. */
   #queue(): Millis {
-    return this.#recent.length < RECENT ? 0 : Math.min(...this.#recent) - this.#rtt.shortest
+    if (this.#recent.length < RECENT) return 0
+    let least = this.#recent[0]!
+    for (const rtt of this.#recent) if (rtt < least) least = rtt
+    return least - this.#rtt.shortest
   }
 
   get #target(): Millis {

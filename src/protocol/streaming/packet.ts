@@ -10,16 +10,16 @@ export const SYNCHRONIZE = 0x0001
 export const CLOSE = 0x0002
 export const RESET = 0x0004
 export const SIGNATURE_INCLUDED = 0x0008
-export const FROM_INCLUDED = 0x0020
-export const DELAY_REQUESTED = 0x0040
-export const MAX_PACKET_SIZE_INCLUDED = 0x0080
+const FROM_INCLUDED = 0x0020
+const DELAY_REQUESTED = 0x0040
+const MAX_PACKET_SIZE_INCLUDED = 0x0080
 export const ECHO = 0x0200
 export const NO_ACK = 0x0400
-export const OFFLINE_SIGNATURE = 0x0800
+const OFFLINE_SIGNATURE = 0x0800
 /** Two stream ids, sequence, ackThrough, counts, delay, flags, option size. */
-export const HEADER = 22
+const HEADER = 22
 /** A SYNCHRONIZE has the recipient's hash where NACKs would be, in the space of this many. */
-export const HASH_NACKS: number = HASH_LENGTH / 4
+const HASH_NACKS = HASH_LENGTH / 4
 export const MAX_NACKS = 255
 /** More delay than this asks for no more data until further notice. i2pd asks for exactly this, so it counts as well. */
 export const CHOKE_DELAY = 60_000

@@ -19,8 +19,8 @@ const MIN_ACK_DELAY: Millis = 2
 const FIRST_ACK_DELAY: Millis = 20
 /** What we ask for when choking: more than 60,000 ms. Java's own 61,000 would make i2pd take us for Java. */
 export const OUR_CHOKE_DELAY: number = CHOKE_DELAY + 1
-/** The same packets over and over: our acknowledgements do not arrive. */
-const LOST_ACKS = 3
+/** The same packet so many times after it has arrived: our acknowledgements do not arrive. */
+const LOST_ACKS = 2
 
 export class Receiver {
   readonly window: ReceiveWindow = new ReceiveWindow()
@@ -30,7 +30,9 @@ export class Receiver {
   #unread = 0
   #choking = false
   #ended = false
+  /** How often in a row the same old packet has come again, and which. */
   #duplicates = 0
+  #duplicate = -1
   #ackAt: Millis | undefined
   #ackedAt: Millis = Number.NEGATIVE_INFINITY
 
@@ -73,10 +75,15 @@ export class Receiver {
       this.#duplicates = 0
       this.ackLater(now, this.#delay())
     } else {
-      if (inserted === 'duplicate') this.#duplicates++
+      if (inserted === 'duplicate') this.#repeated(packet.sequence)
       this.ackSoon(now)
     }
     return inserted
+  }
+
+  #repeated(sequence: number): void {
+    this.#duplicates = sequence === this.#duplicate ? this.#duplicates + 1 : 1
+    this.#duplicate = sequence
   }
 
   delivered(bytes: number): void {

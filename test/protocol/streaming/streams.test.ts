@@ -700,6 +700,37 @@ describe('time', () => {
     expect(lost.slice(0, 4)).toEqual([false, false, true, true])
   })
 
+  test('a far side that repeats itself says that our acknowledgements are lost', () => {
+    const p = pair({ latency: 20 })
+    const { id } = opened(p)
+    const lost: boolean[] = []
+    const carry = p.network.carry.bind(p.network)
+    p.network.carry = (from, e) => {
+      if (from === p.b) lost.push(e.lost)
+      carry(from, e)
+    }
+    p.network.filter = (f) => f.from === p.a
+    write(p.a, id, 'x')
+    p.network.runFor(3_000)
+    expect(lost).toContain(true)
+    expect(lost.indexOf(true)).toBe(2)
+  })
+
+  test('copies made by the network say nothing of the kind', () => {
+    const p = pair({ latency: 20, jitter: 10, duplicates: 1 })
+    const { id } = opened(p)
+    sink(p.b)
+    const lost: boolean[] = []
+    const carry = p.network.carry.bind(p.network)
+    p.network.carry = (from, e) => {
+      lost.push(e.lost)
+      carry(from, e)
+    }
+    pump(p.a, id, pattern(500_000), false)
+    p.network.runFor(10_000)
+    expect(lost).not.toContain(true)
+  })
+
   test('a break of a minute is survived', () => {
     const p = pair({ latency: 50, rate: 500 })
     const { id, other } = opened(p)
