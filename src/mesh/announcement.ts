@@ -18,7 +18,7 @@ export const SERVICE_NAME = 'mesh1'
 export const SERVICE_TYPE: string = `_${SERVICE_NAME}._tcp.local`
 const VERSION = '1'
 const TAG_CONTEXT = utf8('d1')
-export const EPOCH_SIZE = 8
+const EPOCH_SIZE = 8
 const TAG_SIZE = 16
 /** Seconds; an announcement not repeated within it is forgotten. The same everywhere: it must not tell who runs on a battery. */
 export const TTL = 120

@@ -78,7 +78,7 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
     this.#keys = keys
     this.#clock = options.clock
     this.#random = random
-    this.#log = named(options.log, 'mesh')
+    this.#log = named(options.log, 'neighbours')
     this.#own = options.own
     this.#links = new Links({ kd: keys.discovery, port, random, log: this.#log }, options.policy)
     this.#hellos = new HelloLinks(keys.hello, random)
@@ -334,8 +334,10 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
     const confirm = step.confirm?.(this.#payload(wall + stepped))
     if (confirm !== undefined) out.tcpData(id, confirm)
     const linkName = zoneOf(from.address)!
-    this.#peers.set({ hash, endpoint: from, linkName, role, quality, connectedAt: undefined })
-    this.#timers.set(`adopt ${key}`, now + ADOPT_TIMEOUT)
+    // A session that we still had goes on with this link: the router will not say that it opened.
+    const connectedAt = this.#peers.get(key)?.connectedAt
+    this.#peers.set({ hash, endpoint: from, linkName, role, quality, connectedAt })
+    if (connectedAt === undefined) this.#timers.set(`adopt ${key}`, now + ADOPT_TIMEOUT)
     if (this.#log.enabled('debug')) this.#log.write('debug', `${from.address} is ${shortHash(hash)}`)
     const hello: NeighbourHello = {
       routerInfo,

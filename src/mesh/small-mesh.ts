@@ -1,21 +1,13 @@
 /**
- * What a small mesh can and cannot hide (mesh design, "Small meshes, honestly"). R is the number of other reachable routers, counted
+ * What a small mesh can and cannot hide, for people (mesh design, "Small meshes, honestly"). R is the number of other reachable routers, counted
  * by distinct link neighbours and verified contacts.
  */
 
 // Specification constants
-/** R from which tunnels have one, two, three hops. */
+/** R from which there is a hop at all between two. */
 const ONE_HOP = 2
-const TWO_HOPS = 5
-const THREE_HOPS = 8
 /** Twenty routers with ours: below that an observer's guess is good. */
 const MODERATE = 19
-
-/** The most hops that R routers allow, up to `wanted`. Power has no say in it. */
-export function allowedHops(reachable: number, wanted: number): number {
-  const most = reachable >= THREE_HOPS ? 3 : reachable >= TWO_HOPS ? 2 : reachable >= ONE_HOP ? 1 : 0
-  return Math.min(wanted, most)
-}
 
 export type AnonymityLevel = 'none' | 'weak' | 'moderate'
 

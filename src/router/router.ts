@@ -8,11 +8,12 @@ import { Deadlines, earliest } from '../base/deadlines.ts'
 import { type Log, named } from '../base/log.ts'
 import { jitter, type Random } from '../base/random.ts'
 import type { X25519KeyPair } from '../crypto/x25519.ts'
+import { TerminationReason } from '../protocol/blocks/termination.ts'
+import type { Ports, StreamId } from '../protocol/streaming/events.ts'
 import type { Hash } from '../protocol/structures/hash.ts'
 import type { LocalIdentity } from '../protocol/structures/identity.ts'
 import type { Lease } from '../protocol/structures/lease.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
-import type { Ports, StreamId } from '../protocol/streaming/events.ts'
 import { Destination } from './destination/destination.ts'
 import { NetDb } from './netdb/netdb.ts'
 import { hopsForMesh } from './peers/mesh-hops.ts'
@@ -228,6 +229,16 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     })
   }
 
+  /** The interface under adopted connections is gone: their sessions are over, however long TCP would still hope. */
+  linkLost(linkName: string, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => {
+      for (const peer of [...this.transport.peers()]) {
+        if (peer.linkName !== linkName) continue
+        this.transport.disconnect(peer.hash, TerminationReason.normal, now, this.#switch.transportSink)
+      }
+    })
+  }
+
   addDestination(request: DestinationRequest, now: Millis, out: Sink<RouterEvent>): number {
     const { random, clock, log } = this.#options
     const id = this.#nextDestination++
@@ -396,7 +407,8 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     let next = earliest(this.#deadlines.next(), this.transport.nextTimeout())
     next = earliest(next, this.tunnels.nextTimeout())
     next = earliest(next, this.netdb.nextTimeout())
-    for (const { destination } of this.#destinations.values()) next = earliest(next, destination.nextTimeout())
+    for (const { destination } of this.#destinations.values())
+      next = earliest(next, destination.nextTimeout())
     return next
   }
 
@@ -419,7 +431,8 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     const hops = this.#hopsNow()
     if (hops > this.#hops) this.#switch.turn(now, out, () => this.#applyHops(hops, now))
     else if (hops === this.#hops) this.#deadlines.clear('lower-hops')
-    else if (this.#deadlines.get('lower-hops') === undefined) this.#deadlines.set('lower-hops', now + HOPS_LOWER_AFTER)
+    else if (this.#deadlines.get('lower-hops') === undefined)
+      this.#deadlines.set('lower-hops', now + HOPS_LOWER_AFTER)
   }
 
   #hopsNow(): number {

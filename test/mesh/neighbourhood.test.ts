@@ -143,6 +143,23 @@ describe('loss and return', () => {
     expect(air.nextLink).toBe(before)
   })
 
+  test('a neighbour that lost its power comes back while we still believe in the old session', () => {
+    for (const seed of SEEDS) {
+      const air = new Air(seed)
+      const [a, b] = [air.node().up(), air.node().up()]
+      air.until(() => allConnected([a, b]), 10_000)
+      air.run(5 * 60_000)
+      b.kill(true)
+      air.run(20_000)
+      const links = air.nextLink
+      const again = air.node({ local: b.local }).up({ address: b.addressOn('wlan0')! })
+      expect(air.until(() => again.knows(a), 10_000)).toBeLessThan(DISCOVERY)
+      air.run(10 * 60_000)
+      expectOneSessionEach([a, again])
+      expect(air.nextLink - links).toBeLessThanOrEqual(6)
+    }
+  })
+
   test('a goodbye is believed at once, and nothing is left to do after it', () => {
     const air = new Air(5)
     const [a, b] = [air.node().up(), air.node().up()]

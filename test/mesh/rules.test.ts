@@ -8,7 +8,7 @@ import {
   type LinkKind,
 } from '../../src/mesh/link.ts'
 import { Peers, wasSteady } from '../../src/mesh/peers.ts'
-import { allowedHops, anonymity } from '../../src/mesh/small-mesh.ts'
+import { anonymity } from '../../src/mesh/small-mesh.ts'
 import { TokenBucket } from '../../src/mesh/token-bucket.ts'
 
 describe('announce, listen or off', () => {
@@ -53,10 +53,7 @@ describe('announce, listen or off', () => {
   })
 })
 
-test('hops and honesty by the number of other routers', () => {
-  expect([0, 1, 2, 4, 5, 7, 8, 50].map((r) => allowedHops(r, 2))).toEqual([0, 0, 1, 1, 2, 2, 2, 2])
-  expect([1, 4, 5, 7, 8].map((r) => allowedHops(r, 3))).toEqual([0, 1, 2, 2, 3])
-  expect(allowedHops(50, 0)).toBe(0)
+test('honesty by the number of other routers', () => {
   expect([0, 1, 2, 5, 18, 19].map((r) => anonymity(r).level)).toEqual([
     'none',
     'none',

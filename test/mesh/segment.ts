@@ -10,7 +10,7 @@ import { Neighbourhood } from '../../src/mesh/neighbourhood.ts'
 import { type MeshKeys, meshKeys } from '../../src/mesh/secret.ts'
 import type { ClockQuality } from '../../src/protocol/hello/payload.ts'
 import { hashKey } from '../../src/protocol/structures/hash.ts'
-import { newRouterIdentity } from '../../src/protocol/structures/identity.ts'
+import { type LocalIdentity, newRouterIdentity } from '../../src/protocol/structures/identity.ts'
 import { type RouterInfo, signRouterInfo } from '../../src/protocol/structures/router-info.ts'
 
 export const KEYS: MeshKeys = meshKeys({ name: 'test', secret: 'one two three four five six' })
@@ -123,6 +123,7 @@ export interface ToyOptions {
   readonly clockQuality: ClockQuality
   readonly port: number
   readonly segments: Readonly<Record<string, string>>
+  readonly local: LocalIdentity
 }
 
 interface ToyLink {
@@ -132,6 +133,7 @@ interface ToyLink {
 
 export class ToyNode implements Sink<NeighbourhoodEvent> {
   readonly core: Neighbourhood
+  readonly local: LocalIdentity
   readonly routerInfo: RouterInfo
   readonly clock: WallClock
   readonly joined: Set<string> = new Set()
@@ -154,7 +156,7 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
     const random = seededRandom(1000 + index + air.random.below(1 << 20))
     const keys = options.keys ?? KEYS
     this.clock = new WallClock((options.wall ?? DATE) + air.now, air.now)
-    const local = newRouterIdentity(random)
+    this.local = options.local ?? newRouterIdentity(random)
     const content = {
       addresses: [],
       published: DATE,
@@ -163,7 +165,7 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
         ['netId', `${keys.netId}`],
       ]),
     }
-    this.routerInfo = signRouterInfo(content, local)
+    this.routerInfo = signRouterInfo(content, this.local)
     this.core = new Neighbourhood({
       keys,
       policy: options.policy ?? PRIVATE,
@@ -220,11 +222,12 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
     }
   }
 
-  /** Power cut: says nothing to anybody. */
-  kill(): void {
+  /** The process is gone; its kernel tells the others unless the power is gone too. */
+  kill(powerCut = false): void {
     this.running = false
-    for (const { peer, peerId } of this.#links.values())
-      this.#air.later(LATENCY, () => peer.#closedByPeer(peerId))
+    if (!powerCut)
+      for (const { peer, peerId } of this.#links.values())
+        this.#air.later(LATENCY, () => peer.#closedByPeer(peerId))
     this.joined.clear()
     this.listening.clear()
   }
@@ -311,8 +314,10 @@ export class ToyNode implements Sink<NeighbourhoodEvent> {
   }
 
   #open(key: string, link: LinkId, linkName: string): void {
+    const had = this.sessions.has(key)
     this.sessions.set(key, { link, linkName })
-    this.core.peerConnected(Buffer.from(key, 'latin1'), this.#air.now)
+    // As a router does it: a newer session takes over without a word.
+    if (!had) this.core.peerConnected(Buffer.from(key, 'latin1'), this.#air.now)
   }
 
   #closedByPeer(id: LinkId): void {

@@ -17,7 +17,10 @@ export class MeshCore implements TcpCore<MeshCoreEvent>, TimedCore<MeshCoreEvent
   readonly neighbourhood: Neighbourhood
   readonly #own: (routerInfo: OwnRouter['routerInfo']) => OwnRouter
   /** What one part told; the other hears of it when the first has returned. */
-  readonly #told: (Extract<NeighbourhoodEvent, { kind: 'neighbour' | 'clock-step' }> | RouterEvent)[] = []
+  readonly #told: (
+    | Extract<NeighbourhoodEvent, { kind: 'neighbour' | 'clock-step' | 'leave' }>
+    | RouterEvent
+  )[] = []
 
   readonly #neighbourhoodSink: Sink<NeighbourhoodEvent>
   readonly #routerSink: Sink<RouterEvent>
@@ -44,8 +47,8 @@ export class MeshCore implements TcpCore<MeshCoreEvent>, TimedCore<MeshCoreEvent
       event: (e) => {
         // Dates in what comes next are already by the stepped clock.
         if (e.kind === 'clock-step') clock.step(e.by)
-        if (e.kind === 'neighbour' || e.kind === 'clock-step') this.#told.push(e)
-        else this.#out!.event(e)
+        if (e.kind === 'neighbour' || e.kind === 'clock-step' || e.kind === 'leave') this.#told.push(e)
+        if (e.kind !== 'neighbour' && e.kind !== 'clock-step') this.#out!.event(e)
       },
     }
     this.#routerSink = {
@@ -58,7 +61,11 @@ export class MeshCore implements TcpCore<MeshCoreEvent>, TimedCore<MeshCoreEvent
   }
 
   /** Runs a command on the neighbourhood. */
-  tellNeighbourhood(now: Millis, out: Sink<MeshCoreEvent>, work: (sink: Sink<NeighbourhoodEvent>) => void): void {
+  tellNeighbourhood(
+    now: Millis,
+    out: Sink<MeshCoreEvent>,
+    work: (sink: Sink<NeighbourhoodEvent>) => void,
+  ): void {
     this.#out = out
     work(this.#neighbourhoodSink)
     this.#settle(now)
@@ -118,6 +125,9 @@ export class MeshCore implements TcpCore<MeshCoreEvent>, TimedCore<MeshCoreEvent
           this.router.adopt(link, role, hello.routerInfo, linkName, endpoint, rest, now, sink, hello.ntcp2Iv)
           break
         }
+        case 'leave':
+          this.router.linkLost(e.linkName, now, this.#routerSink)
+          break
         case 'clock-step':
           this.router.clockStepped(now, this.#routerSink)
           break
