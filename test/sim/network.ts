@@ -204,6 +204,10 @@ export class SimNetwork<C extends SimCore<E>, E> {
     return core
   }
 
+  clock(name: string): Clock {
+    return this.#node(name).clock
+  }
+
   isUp(name: string): boolean {
     return this.#node(name).core !== undefined
   }

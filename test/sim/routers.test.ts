@@ -1,4 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { SILENT } from '../../src/base/log.ts'
+import { seededRandom } from '../../src/base/random.ts'
+import { writePayload } from '../../src/protocol/datagram/payload.ts'
+import { writeData } from '../../src/protocol/i2np/data.ts'
+import { writeGarlic } from '../../src/protocol/i2np/garlic.ts'
+import { type I2npMessage, MessageType } from '../../src/protocol/i2np/message.ts'
+import { RatchetSessions } from '../../src/protocol/ratchet/sessions.ts'
+import { newDestination } from '../../src/protocol/structures/identity.ts'
 import { type Errand, Town } from './town.ts'
 
 const SECOND = 1000
@@ -118,6 +126,52 @@ describe.each(SEEDS)('whole routers, seed %i', (seed) => {
     const after = town.errand('r15', server, 5_000)
     town.net.run(10 * MINUTE)
     expect(after.receivedHash, report(town)).toBe(after.sentHash)
+  }, 120_000)
+
+  it('bear what a hostile router throws at a destination', () => {
+    const town = new Town(seed, { routers: 10, floodfills: 5, length: 2, clockError: 0 })
+    const server = town.service('r0', 'server', true)
+    town.service('r7', 'client', false)
+    town.net.run(20 * SECOND)
+    const random = seededRandom(seed)
+    const keys = newDestination(random).encryption
+    const clock = town.net.clock('r9')
+    const sessions = new RatchetSessions({ keys, random, clock, log: SILENT })
+    const expiration = (): number => clock.wall(town.net.now) + 10 * SECOND
+    const message = (type: number, payload: Uint8Array): I2npMessage => ({
+      type,
+      id: random.below(2 ** 32),
+      expiration: expiration(),
+      payload,
+    })
+    const junk = (): I2npMessage => {
+      const payload = random.bytes(random.below(900))
+      // Lengths and counts of zero let a parser go further than random ones.
+      payload.fill(0, 0, random.below(Math.min(payload.length, 40) + 1))
+      return message([1, 2, 3, 10, 11, 18, 19, 20, 23, 25, 26, 99][random.below(12)]!, payload)
+    }
+    const sealed = (clove: I2npMessage): I2npMessage[] => {
+      const kinds = ['local', 'destination', 'router', 'tunnel'] as const
+      const delivery = { kind: kinds[random.below(4)]!, hash: random.bytes(32), tunnelId: random.below(1000) }
+      const encrypted = sessions.encrypt(town.keyOf('r0'), [{ delivery, message: clove }], {}, town.net.now)
+      return encrypted === undefined ? [] : [message(MessageType.Garlic, writeGarlic(encrypted.message))]
+    }
+    for (let i = 0; i < 60; i++) {
+      const packet = random.bytes(60)
+      packet.fill(0, 0, 4)
+      const streaming = writePayload({ protocol: 6, sourcePort: 0, destinationPort: 0 }, packet)
+      town.throwAt('r9', 'r0', [
+        junk(),
+        junk(),
+        ...sealed(junk()),
+        ...sealed(message(20, writeData(streaming))),
+      ])
+      town.throwAt('r9', 'r0', [message(MessageType.Garlic, random.bytes(3))])
+      town.net.run(town.net.now + 500)
+    }
+    const errand = town.errand('r7', server, 20_000)
+    town.net.run(town.net.now + MINUTE)
+    expect(errand.receivedHash, report(town)).toBe(errand.sentHash)
   }, 120_000)
 
   it('have nothing to do with a router whose clock is ten minutes wrong, until it is set right', () => {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Millis } from '../../src/base/clock.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { generateX25519, type X25519KeyPair } from '../../src/crypto/x25519.ts'
+import type { I2npMessage } from '../../src/protocol/i2np/message.ts'
 import type { Hash } from '../../src/protocol/structures/hash.ts'
 import {
   type LocalIdentity,
@@ -14,6 +15,9 @@ import type { RouterEvent } from '../../src/router/switchboard.ts'
 import { type SimEvent, SimNetwork, type SimOptions } from './network.ts'
 
 const NET_ID = 77
+/** Numbers that a router gives its pools. */
+const EXPLORATORY = 1
+const FIRST_SERVICE = 2
 const PORTS = { sourcePort: 0, destinationPort: 0 }
 const TRANSIT = {
   maxTransit: 500,
@@ -169,6 +173,28 @@ export class Town {
       }
     })
     return errand
+  }
+
+  /** Messages out of an exploratory tunnel of `name` into the inbound tunnels of the first service on `victim`. */
+  throwAt(name: string, victim: string, messages: readonly I2npMessage[]): void {
+    const leases = this.net.core(victim).tunnels.inbound(FIRST_SERVICE)
+    this.net.do(name, (router, now, out) => {
+      const sink = { ...out, event: () => {} }
+      for (const [i, message] of messages.entries()) {
+        const { gateway, gatewayTunnelId: tunnelId } = leases[i % leases.length]!
+        router.tunnels.send(EXPLORATORY, { kind: 'tunnel', gateway, tunnelId }, message, now, {
+          event: (e) => {
+            if (e.kind === 'send') router.transport.send(e.to, e.message, now, sink)
+          },
+        })
+      }
+      router.transport.flush(now, sink)
+    })
+  }
+
+  /** The encryption key of the first service on `name`. */
+  keyOf(name: string): Uint8Array {
+    return this.#residents.get(name)!.services[0]!.local.encryption.publicKey
   }
 
   /** Its destinations start anew with the same keys; its netDb is empty but for the routers up now. */

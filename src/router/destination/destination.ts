@@ -6,6 +6,7 @@
 import { Reader, sameBytes } from '../../base/bytes.ts'
 import { type Clock, type Millis, seconds } from '../../base/clock.ts'
 import { earliest } from '../../base/deadlines.ts'
+import { MalformedError } from '../../base/errors.ts'
 import { type Log, named } from '../../base/log.ts'
 import { Lru } from '../../base/lru.ts'
 import { type Random, randomId } from '../../base/random.ts'
@@ -156,7 +157,8 @@ export class Destination {
   /** A message out of one of our inbound tunnels. */
   received(message: I2npMessage, now: Millis, out: DestinationSink): void {
     if (message.type !== MessageType.Garlic) return
-    const opened = this.#ratchets.decrypt(readGarlic(new Reader(message.payload)), now)
+    const garlic = wellFormed(() => readGarlic(new Reader(message.payload)))
+    const opened = garlic === undefined ? undefined : this.#ratchets.decrypt(garlic, now)
     if (opened === undefined) return
     const from =
       opened.remoteKey === undefined ? undefined : this.#binding(opened.remoteKey, opened.cloves, now, out)
@@ -312,14 +314,12 @@ export class Destination {
   }
 
   #bundled(message: I2npMessage): LeaseSet | undefined {
-    try {
+    return wellFormed(() => {
       const store = readDatabaseStore(new Reader(message.payload))
       if (store.type === 0) return undefined
       const leaseSet = verifyLeaseSet(readLeaseSet(store.type, store.data))
       return leaseSet !== undefined && sameBytes(leaseSet.hash, store.key) ? leaseSet : undefined
-    } catch {
-      return undefined
-    }
+    })
   }
 
   #learn(leaseSet: LeaseSet, now: Millis, out: DestinationSink): void {
@@ -339,13 +339,21 @@ export class Destination {
   }
 
   #data(message: I2npMessage, from: Hash | undefined, now: Millis, out: DestinationSink): void {
-    try {
-      const payload = readPayload(readData(new Reader(message.payload)))
-      if (payload.protocol !== STREAMING_PROTOCOL) return
+    const payload = wellFormed(() => readPayload(readData(new Reader(message.payload))))
+    if (payload === undefined) this.#log.write('debug', 'malformed payload dropped')
+    else if (payload.protocol === STREAMING_PROTOCOL) {
       this.streams.receive(payload, from, now, this.#streamSink)
       this.drainStreams(now, out)
-    } catch (e) {
-      this.#log.write('debug', `payload dropped: ${(e as Error).message}`)
     }
+  }
+}
+
+/** Undefined when `read` finds a peer's bytes malformed. */
+function wellFormed<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (e) {
+    if (e instanceof MalformedError) return undefined
+    throw e
   }
 }
