@@ -21,7 +21,8 @@ function among(version: I2pdVersion): void {
     let host: I2pdRouter
 
     beforeAll(async () => {
-      network = await I2pdNetwork.up({ routers: 6, version, guests: 1 })
+      network = await I2pdNetwork.up({ routers: 7, floodfills: 5, version, guests: 1 })
+      // i2pd 2.45.1 misreads a lease set that it holds as a floodfill itself: its users here are no floodfills.
       host = network.routers[0]!
       const root = join(network.dir, 'www')
       mkdirSync(root)
