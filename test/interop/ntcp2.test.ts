@@ -150,10 +150,13 @@ for (const version of VERSIONS) {
 
     test('a clock two minutes ahead: i2pd tells us the time and hangs up', async () => {
       const peer = await bare({ ahead: 120_000 })
-      peer.tell({ do: 'store', count: 1, firstToken: 1 })
+      // 2.45.1 cannot be read when we sent padding, and takes no second connection from us while the first is pending.
+      await peer.until('time', 120, () => {
+        peer.tell({ do: 'store', count: 1, firstToken: 1 })
+        return peer.of('clock').length > 0
+      })
       await peer.until('failed dial', 40, () => peer.of('dial-failed').length > 0)
       expect(peer.of('open')).toEqual([])
-      expect(peer.of('clock').length).toBe(1)
       expect(Math.abs(peer.of('clock')[0]!.offset + 120_000)).toBeLessThan(3000)
     })
 

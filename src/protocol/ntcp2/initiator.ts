@@ -32,8 +32,15 @@ import {
 
 /**
  * `routerInfo` is our own, as it goes into SessionConfirmed: it is fixed here, because its length stands in SessionRequest.
+ * Without padding in SessionRequest every i2pd's answer to a skewed clock can be read; with it only a newer one's.
  */
-export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, start: Millis): Handshake {
+export function* initiate(
+  local: Local,
+  remote: Remote,
+  routerInfo: Uint8Array,
+  start: Millis,
+  padded = true,
+): Handshake {
   const { random, clock } = local
   const bobHash = remote.routerInfo.hash
   const obfuscation = new EphemeralObfuscation(bobHash, remote.iv)
@@ -47,7 +54,7 @@ export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, 
   if (es === undefined) return refused('static key of low order')
   noise.mixKey(es)
   const confirmedPadding = random.below(MAX_PART2_PADDING + 1)
-  const requestPadding = random.bytes(random.below(MAX_PADDING_SENT + 1))
+  const requestPadding = random.bytes(padded ? random.below(MAX_PADDING_SENT + 1) : 0)
   const sealed = noise.encryptAndHash(
     writeSessionRequestOptions({
       netId: local.netId,
@@ -69,7 +76,8 @@ export function* initiate(local: Local, remote: Remote, routerInfo: Uint8Array, 
   if (ee === undefined) return refused('Y of low order')
   const sealedOptions = created.subarray(32)
   const opened = openOptions(noise, y, ee, sealedOptions)
-  // i2pd answers a skewed clock before it has read our padding: its transcript lacks it, and only its time is of use.
+  // i2pd answers a skewed clock before it has read our padding: its transcript lacks it (older ones have stale memory there),
+  // and only its time is of use.
   const options = opened ?? openOptions(unpadded, y, ee, sealedOptions)
   // The responder has another static key, hash or IV than its RouterInfo says, or it is not an I2P router.
   if (options === undefined) return refused('SessionCreated does not verify')

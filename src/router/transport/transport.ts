@@ -277,7 +277,9 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
 
   #initiate(remote: Remote, now: Millis): Handshake | undefined {
     if (this.#routerInfo === undefined) return undefined
-    return initiate(this.#local, remote, this.#routerInfo.bytes, now)
+    // Where the first attempt failed our clock may be wrong: go without padding, so that we can read what theirs says.
+    const padded = this.#backoff.count(hashKey(remote.routerInfo.hash)) === 0
+    return initiate(this.#local, remote, this.#routerInfo.bytes, now, padded)
   }
 
   #respond(now: Millis, objection: (ri: RouterInfo) => number | undefined): Handshake | undefined {
