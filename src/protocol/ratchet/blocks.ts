@@ -18,7 +18,7 @@ const GARLIC_CLOVE = 11
 const PADDING = 254
 /** Type and size. */
 export const BLOCK_HEADER_LENGTH = 3
-export const DATE_TIME_LENGTH = 4
+const DATE_TIME_LENGTH = 4
 const ACK_LENGTH = 4
 /** NextKey flags (ecies, "Next DH Ratchet Public Key"). */
 const KEY_PRESENT = 0x01
