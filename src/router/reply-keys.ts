@@ -17,9 +17,10 @@ const REPLY_KEY_LIFETIME: Millis = 60_000
 const TAG_LENGTH = 8
 
 export class ReplyKeys {
-  readonly #keys = new Lru<string, { readonly key: Uint8Array; readonly tag: Uint8Array; readonly until: Millis }>(
-    MAX_REPLY_KEYS,
-  )
+  readonly #keys = new Lru<
+    string,
+    { readonly key: Uint8Array; readonly tag: Uint8Array; readonly until: Millis }
+  >(MAX_REPLY_KEYS)
 
   add(key: Uint8Array, tag: Uint8Array, now: Millis): void {
     this.#keys.set(tagKey(tag), { key, tag, until: now + REPLY_KEY_LIFETIME })

@@ -35,6 +35,9 @@ const REPUBLISH: Millis = 40 * 60_000
 /** RouterInfos kept, 1.5 KB each: a fifth of the public network, enough for good choices within a small memory. */
 const MAX_ROUTERS = 2_000
 
+/** Neighbours keep their sessions: who is in reach decides how long tunnels are, so it must not flap. */
+const MESH_IDLE: Millis = 3_600_000
+
 /** A mesh that lost a router keeps its tunnel lengths this long: it may be back at once. */
 const HOPS_LOWER_AFTER: Millis = 60_000
 
@@ -113,7 +116,11 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       netId: options.self.netId,
       ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
       routers,
-      limits: { allowReserved: options.allowReservedRanges, maxSessions: options.maxPeers },
+      limits: {
+        allowReserved: options.allowReservedRanges,
+        maxSessions: options.maxPeers,
+        ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+      },
       random,
       clock,
       log: named(log, 'transport'),
@@ -163,6 +170,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       tunnels: this.tunnels,
       netdb: this.netdb,
       exploratory: this.#exploratory,
+      mesh: options.meshRule,
       peerResult: (e, at) => this.#profiles.record(e.peer, e.what, at),
     })
     this.transport.setRouterInfo(this.#routerInfo)

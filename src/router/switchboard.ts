@@ -9,6 +9,7 @@ import type { Sink } from '../base/core.ts'
 import { MalformedError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { type Random, randomId } from '../base/random.ts'
+import { TerminationReason } from '../protocol/blocks/termination.ts'
 import { readGarlic, writeGarlic } from '../protocol/i2np/garlic.ts'
 import { type I2npMessage, isExpired, MessageType, writeMessage } from '../protocol/i2np/message.ts'
 import { writeTunnelGateway } from '../protocol/i2np/tunnel-gateway.ts'
@@ -63,6 +64,7 @@ export interface Parts {
   readonly tunnels: Tunnels
   readonly netdb: NetDb
   readonly exploratory: PoolId
+  readonly mesh: boolean
   /** Told what a peer did with our builds and tests. */
   readonly peerResult: (e: Extract<TunnelEvent, { kind: 'peer-result' }>, now: Millis) => void
 }
@@ -149,6 +151,9 @@ export class Switchboard {
         return
       case 'session-closed':
         this.#connected.delete(hashKey(e.peer))
+        // All are neighbours here: one that broke off, rather than fell silent, is gone for every tunnel.
+        if (this.#parts.mesh && e.reason !== TerminationReason.idle)
+          this.#parts.tunnels.gone(e.peer, now, this.tunnelSink)
         this.#out!.event({ kind: 'peer-closed', peer: e.peer })
         return
       case 'router-info':
@@ -228,7 +233,11 @@ export class Switchboard {
       case MessageType.DatabaseStore:
       case MessageType.DatabaseSearchReply:
       case MessageType.DeliveryStatus:
-        if (message.type === MessageType.DeliveryStatus && tunnels.deliveryStatus(message, now, this.tunnelSink)) return
+        if (
+          message.type === MessageType.DeliveryStatus &&
+          tunnels.deliveryStatus(message, now, this.tunnelSink)
+        )
+          return
         netdb.handle(undefined, message, true, now, this.netdbSink)
         return
       case MessageType.OutboundTunnelBuildReply:
@@ -274,7 +283,11 @@ export class Switchboard {
       case MessageType.DatabaseLookup:
       case MessageType.DatabaseSearchReply:
       case MessageType.DeliveryStatus:
-        if (message.type === MessageType.DeliveryStatus && tunnels.deliveryStatus(message, now, this.tunnelSink)) return
+        if (
+          message.type === MessageType.DeliveryStatus &&
+          tunnels.deliveryStatus(message, now, this.tunnelSink)
+        )
+          return
         netdb.handle(undefined, message, viaTunnel, now, this.netdbSink)
         return
       default:

@@ -43,6 +43,9 @@ const FLAG_UNPUBLISHED = 0x02
 const MAX_REMOTES = 1024
 /** Our lease set is sent along again when it was not acknowledged within this. */
 const LEASE_SET_RESEND: Millis = 2_000
+/** Destinations written to within this, so many at most, are told of a new lease set at once. */
+const RECENT: Millis = 60_000
+const MAX_TOLD = 32
 
 export interface DestinationOptions {
   readonly local: LocalIdentity
@@ -137,6 +140,7 @@ export class Destination {
     )
     this.#leaseSetNumber++
     if (this.#published) out.event({ kind: 'publish', leaseSet: this.#leaseSet })
+    this.#tellLeases(now, out)
   }
 
   /** The netDb's answer to a 'lookup'. */
@@ -209,7 +213,7 @@ export class Destination {
     const sealed = this.#ratchets.encrypt(key, cloves, { ack: bundle !== undefined }, now)
     if (sealed === undefined) return // counts as lost on the way
     if (bundle !== undefined) remote.ackAwaited = sealed.ackId
-    this.#emit(remote, lease, sealed.message, wall, out, lost)
+    this.#emit(remote, lease, sealed.message, wall, now, out, lost)
   }
 
   /** What the streams want said, after any call on `streams`. */
@@ -243,7 +247,7 @@ export class Destination {
       const wall = this.#clock.wall(now)
       const lease = remote?.lease(now, wall, this.#random)
       if (remote !== undefined && lease !== undefined)
-        this.#emit(remote, lease, due.message, wall, out, false)
+        this.#emit(remote, lease, due.message, wall, now, out, false)
     }
   }
 
@@ -267,10 +271,12 @@ export class Destination {
     lease: Lease,
     garlic: Uint8Array,
     wall: number,
+    now: Millis,
     out: DestinationSink,
     lost: boolean,
   ): void {
     const message = this.#message(MessageType.Garlic, writeGarlic(garlic), wall)
+    remote.sentAt = now
     out.event({ kind: 'garlic', lease, message, remote: remote.hash, lost })
   }
 
@@ -295,6 +301,24 @@ export class Destination {
     return {
       delivery: { kind: 'local' },
       message: this.#message(MessageType.DatabaseStore, store, this.#clock.wall(now)),
+    }
+  }
+
+  /** Those we speak with learn at once where we are now: their next message may be all that we wait for. */
+  #tellLeases(now: Millis, out: DestinationSink): void {
+    const wall = this.#clock.wall(now)
+    let told = 0
+    for (const [, remote] of this.#remotes.entries()) {
+      const key = remote.encryptionKey
+      if (key === undefined || now > remote.sentAt + RECENT || !this.#ratchets.established(key, now)) continue
+      const lease = remote.lease(now, wall, this.#random)
+      const clove = this.#leaseSetClove(remote, true, now)
+      if (lease === undefined || clove === undefined) continue
+      const sealed = this.#ratchets.encrypt(key, [clove], { ack: true }, now)
+      if (sealed === undefined) continue
+      remote.ackAwaited = sealed.ackId
+      this.#emit(remote, lease, sealed.message, wall, now, out, false)
+      if (++told === MAX_TOLD) return
     }
   }
 

@@ -33,6 +33,8 @@ export class Remote {
   /** Our lease set that was last sent along, and when: not with every packet until the answer comes. */
   sentLeaseSet = 0
   sentLeaseSetAt: Millis = Number.NEGATIVE_INFINITY
+  /** When anything was last sent to it. */
+  sentAt: Millis = Number.NEGATIVE_INFINITY
   /** Set while an acknowledgement for our lease set is awaited. */
   ackAwaited: number | undefined
   #looking = false

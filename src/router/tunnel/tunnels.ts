@@ -246,6 +246,15 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
     }
   }
 
+  /** `peer` is no more, which only a neighbour of it can know: every tunnel through it is dead, wherever it stands there. */
+  gone(peer: Hash, now: Millis, out: TunnelSink): void {
+    this.#builder.unreachable(peer, now, out)
+    for (const pool of this.#pools.values())
+      for (const side of sides(pool))
+        for (const tunnel of [...side.tunnels])
+          if (tunnel.hops.some((hop) => sameBytes(hop.hash, peer))) this.#drop(side, tunnel, now, out)
+  }
+
   counts(): TunnelCounts {
     let exploratory = 0
     let client = 0
