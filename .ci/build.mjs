@@ -22,6 +22,7 @@ const { outputFiles, metafile } = await build({
   external: ['sodium-native'],
   define: { RAMSONS_VERSION: JSON.stringify(version), 'import.meta.url': 'RAMSONS_URL' },
   outdir: 'dist',
+  plugins: [{ name: 'mime-db', setup: (b) => b.onLoad({ filter: /mime-db.db\.json$/ }, fileTypes) }],
   write: false,
   metafile: true,
   logLevel: 'warning',
@@ -54,6 +55,13 @@ mkdirSync('dist', { recursive: true })
 writeFileSync(OUT, file)
 chmodSync(OUT, 0o755)
 console.log(`${OUT}: ${(file.length / 1e6).toFixed(2)} MB`)
+
+/** Of the 2,500 types that mime-db knows, those that a file's name can tell. */
+function fileTypes({ path }) {
+  const all = Object.entries(JSON.parse(readFileSync(path, 'utf8')))
+  const named = all.filter(([, type]) => type.extensions).map(([name, { source, charset, extensions }]) => [name, { source, charset, extensions }])
+  return { contents: JSON.stringify(Object.fromEntries(named)), loader: 'json' }
+}
 
 /** The licence texts of every package that went into the bundle, as one comment. */
 function notices(inputs) {

@@ -12,7 +12,7 @@ ramsons run      [--config FILE] [--data DIR] [--set KEY=VALUE]... [--public]   
 ramsons status   [--data DIR] [--json] [--watch]          asks the running node
 ramsons demo     [--nodes N] [--keep]                     a mesh of N nodes on this machine
 ramsons config   check FILE | example
-ramsons mesh     new | join WORDS|LINK | show | qr | panic    the mesh's secret  [--data DIR]
+ramsons mesh     new [--print] | join WORDS|LINK | show | qr | panic    the mesh's secret  [--data DIR]
 ramsons keys     new|show FILE                            destination keys
 ramsons version`
 
@@ -64,6 +64,5 @@ function isUsersMistake(e: unknown): e is Error {
 
 // A reader that went away (`ramsons status | head`) is no failure.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-main(process.argv.slice(2)).then((status) => {
-  process.exitCode = status
-})
+// What a command leaves open when it fails must not keep the process; output to pipes and files is written at once.
+main(process.argv.slice(2)).then((status) => process.exit(status))

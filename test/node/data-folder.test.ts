@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -53,7 +54,7 @@ describe('the lock of a data folder', () => {
   it('is taken over from a process that was killed', async () => {
     const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'])
     const start = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ').pop()!.split(' ')[19]!
-    writeFileSync(join(dir, 'lock'), `${child.pid} ${start}\n`)
+    symlinkSync(`${child.pid}-${start}`, join(dir, 'lock'))
     expect(() => lockFolder(dir)).toThrow(`process ${child.pid}`)
     child.kill('SIGKILL')
     await once(child, 'exit')
@@ -61,11 +62,16 @@ describe('the lock of a data folder', () => {
   })
 
   it.each([
-    ['whose number another process has by now', `${process.pid} 1\n`],
-    ['that was cut short', ''],
-    ['that is not ours', 'garbage \0\n'],
-  ])('is taken over when it is one %s', (_, content) => {
-    writeFileSync(join(dir, 'lock'), content)
+    ['whose number another process has by now', `${process.pid}-1`],
+    ['that names nobody', 'x'],
+  ])('is taken over when it is one %s', (_, owner) => {
+    symlinkSync(owner, join(dir, 'lock'))
+    lockFolder(dir)()
+    expect(readdirSync(dir)).toEqual([])
+  })
+
+  it('is taken over when it is no lock at all', () => {
+    writeFileSync(join(dir, 'lock'), 'garbage')
     lockFolder(dir)()
     expect(readdirSync(dir)).toEqual([])
   })

@@ -24,11 +24,8 @@ const STOP_MS = 15_000
 const STOP_POLL_MS = 100
 
 export async function mesh(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    options: CONFIG_OPTIONS,
-    allowPositionals: true,
-  })
+  const options = { ...CONFIG_OPTIONS, print: { type: 'boolean' } } as const
+  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
   const [word, ...rest] = positionals
   if (
     word === undefined ||
@@ -37,6 +34,12 @@ export async function mesh(args: readonly string[]): Promise<number> {
   )
     throw new UsageError('use: ramsons mesh new | join WORDS|LINK | show | qr | panic')
   const { config } = loadConfig(values)
+  if (word === 'new' && values.print) {
+    // For scripts that hand one secret to many machines: nothing is kept here.
+    const secret = newSecret(systemRandom)
+    console.log(`${secret}\n${toLink({ name: parseName(config.mesh.name), secret })}`)
+    return 0
+  }
   const folder = new DataFolder(config.node.data, stderrLog('warn'))
   folder.make()
   if (word === 'show' || word === 'qr') {
