@@ -145,7 +145,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       selectHops: hopSelector({
         self: local.identity.hash,
         profiles: this.#profiles,
-        candidates: () => this.netdb.routers.values(),
+        candidates: () => this.#candidates(),
         connected: (hash) => this.transport.isConnected(hash),
         canDial: (ri) => this.transport.canDial(ri),
         reachable: () => options.meshRule || this.#self.ntcp2 !== undefined,
@@ -465,6 +465,12 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       length: Math.max(Math.min(side.length, this.#hops), Math.min(min, side.length)),
     })
     return { inbound: length(asked.inbound), outbound: length(asked.outbound) }
+  }
+
+  /** In a mesh only those in reach: whom we hear no more, the others hear no more either. */
+  *#candidates(): IterableIterator<RouterInfo> {
+    for (const ri of this.netdb.routers.values())
+      if (!this.#options.meshRule || this.transport.isConnected(ri.hash)) yield ri
   }
 
   #publish(now: Millis): void {
