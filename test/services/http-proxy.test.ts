@@ -131,6 +131,10 @@ describe('what a site learns from a request', () => {
     'Upgrade-Insecure-Requests: 1',
     'Priority: u=0',
     'Purpose: prefetch',
+    `Ping-From: http://${OTHER}/page`,
+    `Ping-To: http://${SITE}/`,
+    'X-Client-Data: CJa2yQ==',
+    'Alt-Used: elsewhere.example',
     'Save-Data: on',
     'DPR: 2',
     'Max-Forwards: 3',
@@ -585,6 +589,15 @@ describe('responses', () => {
       expect(headers[gone]).toBeUndefined()
   })
 
+  it('cannot set a cookie for every site at once', async () => {
+    const cookies = ['a=1; Domain=.b32.i2p; Path=/', 'b=2;domain = i2p', 'c=domain=3; Secure']
+    answer(
+      `HTTP/1.1 200 OK\r\n${cookies.map((c) => `Set-Cookie: ${c}\r\n`).join('')}Content-Length: 0\r\n\r\n`,
+    )
+    const { headers } = await ask(`http://${SITE}/`)
+    expect(headers['set-cookie']).toEqual(['a=1; Path=/', 'b=2', 'c=domain=3; Secure'])
+  })
+
   it.each([
     ['204 without a body', 'HTTP/1.1 204 No Content\r\n\r\n', 204, ''],
     ['304 without a body', 'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n', 304, ''],
@@ -610,10 +623,10 @@ describe('responses', () => {
 })
 
 describe('CONNECT', () => {
-  const open = async (line: string): Promise<{ socket: Socket; head: string }> => {
+  const open = async (line: string, early = 'early'): Promise<{ socket: Socket; head: string }> => {
     const socket = connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true })
     socket.setEncoding('latin1')
-    socket.write(`${line}\r\nHost: x\r\n\r\nearly`)
+    socket.write(`${line}\r\nHost: x\r\n\r\n${early}`)
     const head = await new Promise<string>((resolve) => socket.once('data', (d: string) => resolve(d)))
     return { socket, head }
   }
@@ -657,10 +670,74 @@ describe('CONNECT', () => {
     await gone
   })
 
+  it.each([
+    ['at once', ''],
+    ['after our answer', undefined],
+  ])('carries no plain HTTP past the rules: a WebSocket that begins %s', async (_, early) => {
+    const lines = [
+      'GET /chat?room=1 HTTP/1.1',
+      `Host: ${SITE}`,
+      'Upgrade: websocket',
+      'Connection: Upgrade',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      'User-Agent: Mozilla/5.0 (X11; Linux x86_64)',
+      'Accept-Language: de-AT',
+      `Origin: http://${OTHER}`,
+    ].join('\r\n')
+    const socket = connect({ port: proxy.port, host: '127.0.0.1' })
+    socket.setEncoding('latin1')
+    let text = ''
+    socket.on('data', (part: string) => {
+      text += part
+    })
+    const done = new Promise((resolve) => socket.on('close', resolve))
+    socket.write(
+      `CONNECT ${SITE}:80 HTTP/1.1\r\nHost: x\r\n\r\n${early === undefined ? '' : `${lines}\r\n\r\n`}`,
+    )
+    await new Promise((resolve) => socket.once('data', resolve))
+    socket.end(early === undefined ? `${lines}\r\n\r\n` : '')
+    await done
+    const seen = JSON.parse(bodyOf(text.slice(text.indexOf('\r\n\r\n') + 4))) as Seen
+    expect(seen.url).toBe('/chat?room=1')
+    expect(seen.headers).toEqual([
+      ...['Host', SITE, 'User-Agent', 'MYOB/6.66 (AN/ON)', 'Origin', 'null', 'Connection', 'keep-alive'],
+    ])
+  })
+
+  it('lets the far side speak first', async () => {
+    i2p.raw(SITE, (stream) => void stream.write('220 mail\r\n'), 25)
+    const { socket, head } = await open(`CONNECT ${SITE}:25 HTTP/1.1`, '')
+    const greeting = head.includes('220') ? head : await new Promise<string>((r) => socket.once('data', r))
+    expect(greeting).toContain('220 mail')
+    const heard = new Promise((resolve) => i2p.streams[0]!.once('data', (d: Buffer) => resolve(`${d}`)))
+    socket.write('GET me')
+    expect(await heard).toBe('GET me')
+    socket.destroy()
+  })
+
   it('shows why there is no connection', async () => {
     const response = await exchange(proxy.port, `CONNECT ${OTHER}:443 HTTP/1.1\r\nHost: x\r\n\r\n`)
     expect(statusOf(response)).toBe(502)
     expect(response).toContain('<h1>Destination not found</h1>')
+  })
+})
+
+describe('a page in some browser of this machine', () => {
+  const from = (...lines: readonly string[]): Promise<string> =>
+    exchange(proxy.port, ['GET /x HTTP/1.1', 'Host: 127.0.0.1', ...lines, '', ''].join('\r\n'))
+
+  it.each([
+    'Sec-Fetch-Site: cross-site',
+    'Sec-Fetch-Site: same-site',
+    `Origin: http://${OTHER}`,
+    `Referer: http://${OTHER}/`,
+  ])('is not told what listens here (%s)', async (line) => {
+    expect(await from(line)).toBe('')
+  })
+
+  it('differs from its user, who is told', async () => {
+    expect(statusOf(await from())).toBe(400)
+    expect(await from('Sec-Fetch-Site: none')).toContain('<h1>This is a proxy</h1>')
   })
 })
 

@@ -24,6 +24,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 
 /** Requests lose these. */
 const TELLING: ReadonlySet<string> = new Set([
+  'alt-used',
   'cdn-loop',
   'client-ip',
   'cookie2',
@@ -35,7 +36,10 @@ const TELLING: ReadonlySet<string> = new Set([
   'forwarded',
   'from',
   'host',
+  'intervention',
   'max-forwards',
+  'ping-from',
+  'ping-to',
   'priority',
   'purpose',
   'rtt',
@@ -47,6 +51,7 @@ const TELLING: ReadonlySet<string> = new Set([
   'viewport-width',
   'width',
   'x-att-deviceid',
+  'x-client-data',
   'x-client-ip',
   'x-cluster-client-ip',
   'x-moz',
@@ -106,7 +111,12 @@ export function responseHeaders(raw: readonly string[]): HeaderList {
       name === 'content-length' ||
       !(named.has(name) || HOP_BY_HOP.has(name) || MISLEADING.has(name) || name.startsWith('proxy-')),
   )
-  return collect(kept)
+  return collect(kept.map(([name, value]) => [name, name === 'set-cookie' ? ownCookie(value) : value]))
+}
+
+/** Without Domain, so for one site only: browsers take all of b32.i2p for one owner, and would show any site what another left. */
+function ownCookie(cookie: string): string {
+  return cookie.replace(/;\s*domain\s*(=[^;]*)?(?=;|$)/gi, '')
 }
 
 /** `_` counts as `-`: many servers read them alike. */

@@ -7,7 +7,7 @@ import { errorResponse, sendErrorPage } from './error-page.ts'
 import { type Agents, forward } from './forward.ts'
 import { BAD_REQUEST, HEADERS_TOO_LARGE, METHOD_REFUSED, refusalPage } from './pages.ts'
 import { StreamAgent, type StreamHost } from './stream-agent.ts'
-import { requestTarget } from './target.ts'
+import { insideTarget, requestTarget, type Target } from './target.ts'
 import { tunnel } from './tunnel.ts'
 
 // Implementation constants
@@ -38,6 +38,7 @@ export async function startHttpProxy(options: HttpProxyOptions): Promise<HttpPro
   const log = named(options.log, 'http proxy')
   const agents: Agents = { kept: new StreamAgent(host, true), fresh: new StreamAgent(host, false) }
   const tunnels = new Set<Duplex>()
+  const inside: Inside = new WeakMap()
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     insecureHTTPParser: false,
@@ -47,24 +48,44 @@ export async function startHttpProxy(options: HttpProxyOptions): Promise<HttpPro
     connectionsCheckingInterval: CHECK_MS,
   })
   server.maxConnections = MAX_CLIENTS
-  server.on('request', (req, res) => onRequest(req, res, agents, log))
+  server.on('request', (req, res) => onRequest(req, res, agents, inside, log))
   server.on('connect', (req: IncomingMessage, client: Duplex, head: Buffer) => {
     tunnels.add(client)
     client.once('close', () => tunnels.delete(client))
-    void tunnel(req.url ?? '', client, head, host, log)
+    void tunnel(req.url ?? '', client, head, host, log, (target) => {
+      inside.set(client, target)
+      server.emit('connection', client)
+    })
   })
   server.on('clientError', onClientError)
   const port = await listen(server, options.listen, log)
   return { port, close: () => close(server, agents, tunnels) }
 }
 
-function onRequest(req: IncomingMessage, res: ServerResponse, agents: Agents, log: Log): void {
+/** Connections in which plain HTTP was spoken after CONNECT: its requests are treated as any others. */
+type Inside = WeakMap<Duplex, Target>
+
+function onRequest(
+  req: IncomingMessage,
+  res: ServerResponse,
+  agents: Agents,
+  inside: Inside,
+  log: Log,
+): void {
   res.sendDate = false
-  const target = requestTarget(req.url ?? '')
-  if (!isHttp1(req)) sendErrorPage(res, BAD_REQUEST, req.method)
+  const where = inside.get(req.socket)
+  const target = where === undefined ? requestTarget(req.url ?? '') : insideTarget(req.url ?? '', where)
+  if (target === 'not-a-proxy-request' && isFromPage(req)) req.socket.destroy()
+  else if (!isHttp1(req)) sendErrorPage(res, BAD_REQUEST, req.method)
   else if (typeof target === 'string') sendErrorPage(res, refusalPage(target), req.method)
   else if (req.method === 'TRACE') sendErrorPage(res, METHOD_REFUSED, req.method)
   else forward(req, res, target, agents, log)
+}
+
+/** Asked by a page, which may be of any site and any network, not by its reader: it need not know what runs here. */
+function isFromPage({ headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site'] ?? 'none'
+  return site !== 'none' || headers.origin !== undefined || headers.referer !== undefined
 }
 
 /** With one Host at most: two are how a request means different things to proxy and server (RFC 9112 3.2). */

@@ -30,14 +30,23 @@ export function requestTarget(url: string): Target | Refusal {
   if (!parts) return 'malformed'
   const [, scheme = '', authority = '', path = ''] = parts
   if (scheme.toLowerCase() !== 'http') return 'scheme'
-  // Printable ASCII: browsers encode the rest, and what they do not is not worth guessing about.
-  if (!/^[\x21-\x7e]*$/.test(path)) return 'malformed'
+  if (!isPath(path)) return 'malformed'
   return located(authority, HTTP_PORT, path.startsWith('/') ? path : `/${path}`)
 }
 
 /** Of a request line `CONNECT host:port HTTP/1.1`. */
 export function connectTarget(authority: string): Target | Refusal {
   return located(authority, undefined, '')
+}
+
+/** Of a request line `GET /path HTTP/1.1` inside a connection to `where`. */
+export function insideTarget(url: string, where: Target): Target | Refusal {
+  return url.startsWith('/') && isPath(url) ? { ...where, path: url.replace(/#.*/, '') } : 'malformed'
+}
+
+/** Printable ASCII: browsers encode the rest, and what they do not is not worth guessing about. */
+function isPath(path: string): boolean {
+  return /^[\x21-\x7e]*$/.test(path)
 }
 
 function located(authority: string, defaultPort: number | undefined, path: string): Target | Refusal {
