@@ -62,19 +62,34 @@ const UNSUITED: Partial<Record<LinkKind, string>> = {
   other: 'no link to other machines',
 }
 
+/**
+ * The link of nodes that share one machine (`mesh.loopback`, for demonstrations). Its addresses are IPv4 and need no zone; no other
+ * link has any of IPv4.
+ */
+export const LOOPBACK_LINK = 'lo'
+
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.')
+}
+
 /** `fe80::1%wlan0`: the only form in which a link-local address can be dialled. */
 export function scoped(address: string, name: string): string {
-  return `${address}%${name}`
+  return isLoopback(address) ? address : `${address}%${name}`
 }
 
 /** The interface name of a scoped address. */
 export function zoneOf(address: string): string | undefined {
+  if (isLoopback(address)) return LOOPBACK_LINK
   const at = address.indexOf('%')
   return at < 0 ? undefined : address.slice(at + 1)
 }
 
-/** The 16 bytes of a link-local IPv6 address, with or without zone; undefined for any other text. */
+/**
+ * The 16 bytes of an address that leads no further than its link: link-local IPv6, with or without zone, or loopback in its mapped form
+ * (`::ffff:127.0.0.1`); undefined for any other text.
+ */
 export function linkLocalBytes(address: string): Uint8Array | undefined {
+  if (isLoopback(address)) return mappedBytes(address)
   const text = address.split('%', 1)[0]!
   const halves = text.split('::')
   if (halves.length > 2) return undefined
@@ -93,4 +108,10 @@ export function linkLocalBytes(address: string): Uint8Array | undefined {
     bytes[2 * i + 1] = value
   }
   return bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80 ? bytes : undefined
+}
+
+function mappedBytes(address: string): Uint8Array | undefined {
+  const parts = address.split('.')
+  if (parts.length !== 4 || !parts.every((p) => /^\d{1,3}$/.test(p) && Number(p) <= 255)) return undefined
+  return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...parts.map(Number))
 }

@@ -6,6 +6,9 @@ import {
   announceDecision,
   type LinkInterface,
   type LinkKind,
+  linkLocalBytes,
+  scoped,
+  zoneOf,
 } from '../../src/mesh/link.ts'
 import { Peers, wasSteady } from '../../src/mesh/peers.ts'
 import { anonymity } from '../../src/mesh/small-mesh.ts'
@@ -51,6 +54,18 @@ describe('announce, listen or off', () => {
     expect(mode(link('wifi', { defaultRoute: true }), { announce: 'announce', open: true })).toBe('announce')
     expect(mode(link('cellular'), { announce: 'announce' })).toBe('off')
   })
+})
+
+test('addresses: the zone is part of a link-local one; loopback has none and is a link of its own', () => {
+  expect(scoped('fe80::1', 'wlan0')).toBe('fe80::1%wlan0')
+  expect(zoneOf('fe80::1%wlan0')).toBe('wlan0')
+  expect(scoped('127.0.0.2', 'lo')).toBe('127.0.0.2')
+  expect(zoneOf('127.0.0.2')).toBe('lo')
+  expect(linkLocalBytes('127.0.0.2')?.join()).toBe('0,0,0,0,0,0,0,0,0,0,255,255,127,0,0,2')
+  for (const other of ['127.0.0.256', '127.0.0', '127.0.0.1.1', '127.a.0.1', '10.0.0.1', '::1', 'fec0::1']) {
+    expect(linkLocalBytes(other)).toBeUndefined()
+  }
+  expect(zoneOf('10.0.0.1')).toBeUndefined()
 })
 
 test('honesty by the number of other routers', () => {

@@ -30,6 +30,7 @@ export interface Config {
     readonly name: string
     readonly secret: string
     readonly interfaces: readonly string[]
+    readonly loopback: string
     readonly announce: Auto<'announce' | 'listen' | 'off'>
     readonly port: number
     readonly length: number
@@ -108,6 +109,12 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
     /^[^\s/%]{1,15}$/,
     'interface names, or ["auto"]',
     'where to look for neighbours',
+  ),
+  'mesh.loopback': text(
+    '',
+    'an address that begins with 127.',
+    /^(127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3})?$/,
+    'for demonstrations: neighbours are other nodes on this machine only, and this is our address among them',
   ),
   'mesh.announce': oneOf(
     'auto',

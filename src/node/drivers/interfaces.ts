@@ -7,7 +7,7 @@ import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { Log } from '../../base/log.ts'
-import type { LinkInterface, LinkKind } from '../../mesh/link.ts'
+import { type LinkInterface, type LinkKind, LOOPBACK_LINK } from '../../mesh/link.ts'
 
 // Specification constants
 /** /proc/net/if_inet6: scope "link", and flags of addresses that cannot be used (linux/if_addr.h). */
@@ -32,11 +32,14 @@ const POLL_MS = 60_000
 export interface InterfacesOptions {
   /** Called with all interfaces, at once and whenever any of them is different. */
   readonly onChange: (interfaces: readonly LinkInterface[]) => void
+  /** An address of this machine's IPv4 loopback, which is then the only link. */
+  readonly loopback?: string | undefined
   readonly log: Log
 }
 
 export class Interfaces {
   readonly #onChange: InterfacesOptions['onChange']
+  readonly #loopback: string | undefined
   readonly #log: Log
   #last = ''
   #monitor: ChildProcess | undefined
@@ -45,10 +48,15 @@ export class Interfaces {
 
   constructor(options: InterfacesOptions) {
     this.#onChange = options.onChange
+    this.#loopback = options.loopback
     this.#log = options.log
   }
 
   start(): void {
+    if (this.#loopback !== undefined) {
+      this.#onChange([loopbackLink(this.#loopback)])
+      return
+    }
     this.#watch()
     this.#look()
   }
@@ -86,6 +94,11 @@ export class Interfaces {
     this.#last = text
     this.#onChange(interfaces)
   }
+}
+
+/** It never changes, and is in no list of `readInterfaces`. */
+function loopbackLink(address: string): LinkInterface {
+  return { name: LOOPBACK_LINK, index: 1, address, kind: 'other', defaultRoute: false, network: '' }
 }
 
 /**

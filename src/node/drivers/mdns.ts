@@ -1,7 +1,7 @@
 /**
  * mDNS on one interface at a time, in the only form that works without any other network (wireless facts, 3.5): udp6 on ff02::fb with
  * the interface named, no host name, no address but that interface's own link-local one. bonjour-service gives the socket and the
- * records; when to send is decided in mesh/.
+ * records; when to send is decided in mesh/. The one exception is the loopback link of a demonstration, whose multicast is IPv4's.
  */
 import { networkInterfaces } from 'node:os'
 import bonjour from 'bonjour-service'
@@ -16,11 +16,12 @@ import {
   TTL,
 } from '../../mesh/announcement.ts'
 import type { LinkEvent } from '../../mesh/events.ts'
-import type { LinkInterface } from '../../mesh/link.ts'
+import { isLoopback, type LinkInterface, zoneOf } from '../../mesh/link.ts'
 
 // Specification constants
 /** RFC 6762, 3: the group on a link. */
 const GROUP = 'ff02::fb'
+const GROUP_IPV4 = '224.0.0.251'
 
 // Implementation constants
 /** One link's packet: larger ones are not ours, and cost parsing. */
@@ -113,7 +114,10 @@ class MdnsSocket {
     this.#name = name
     this.#address = address
     this.#options = options
-    const settings = { type: 'udp6', ip: GROUP, interface: `::%${name}` }
+    // What is sent on loopback has this address as its source and leaves the machine by no interface.
+    const settings = isLoopback(address)
+      ? { type: 'udp4', ip: GROUP_IPV4, interface: address, bind: '0.0.0.0' }
+      : { type: 'udp6', ip: GROUP, interface: `::%${name}` }
     // Publishing through bonjour-service would bring its own schedule, so only its socket is asked for.
     const instance = new bonjour.Bonjour(settings as object, (e: Error) => this.#failed(e))
     this.#mdns = (instance as unknown as { server: { mdns: MulticastDns } }).server.mdns
@@ -159,7 +163,7 @@ class MdnsSocket {
 
   #received(packet: DnsPacket, from: PacketSource): void {
     // The wildcard socket also hears groups that other sockets joined on other interfaces.
-    if (this.#closed || from.size > MAX_PACKET || !from.address.endsWith(`%${this.#name}`)) return
+    if (this.#closed || from.size > MAX_PACKET || zoneOf(from.address) !== this.#name) return
     if (packet.type === 'query') {
       const asked = packet.questions?.some((q) => isAbout(q.name) && (q.type === 'PTR' || q.type === 'ANY'))
       if (asked) this.#options.onQuery(this.#name, from.address)
@@ -186,7 +190,7 @@ function problem(options: MdnsOptions, linkName: string, e: NodeJS.ErrnoExceptio
 
 /** The kernel takes an interface it does not know for "any": what is meant for this link would leave on another. */
 function hasAddress(name: string, address: string): boolean {
-  return networkInterfaces()[name]?.some((a) => a.address === address) ?? false
+  return isLoopback(address) || (networkInterfaces()[name]?.some((a) => a.address === address) ?? false)
 }
 
 function isAbout(name: string): boolean {
@@ -215,7 +219,10 @@ function serviceRecords(a: Announcement, address: string): MdnsRecord[] {
   const service = new bonjour.Service(config, nothing, nothing)
   // Its own list has every address of this machine and a record that enumerates services: three of it are wanted.
   const wanted = service.records().filter((r) => ['SRV', 'TXT'].includes(r.type) || r.name === SERVICE_TYPE)
-  return [...wanted, { name: a.host, type: 'AAAA', data: address }].map((r) => ({ ...r, ttl: TTL }))
+  return [...wanted, { name: a.host, type: isLoopback(address) ? 'A' : 'AAAA', data: address }].map((r) => ({
+    ...r,
+    ttl: TTL,
+  }))
 }
 
 function nothing(): void {

@@ -5,6 +5,7 @@ import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
 import type { Driven, Runner } from '../../host/pump.ts'
 import type { LinkEvent, OwnRouter } from '../../mesh/events.ts'
+import { LOOPBACK_LINK } from '../../mesh/link.ts'
 import { Neighbourhood } from '../../mesh/neighbourhood.ts'
 import { meshKeys, OPEN } from '../../mesh/secret.ts'
 import { anonymity } from '../../mesh/small-mesh.ts'
@@ -83,6 +84,7 @@ class MeshFace implements Face {
       },
       now,
     )
+    const loopback = config.mesh.loopback === '' ? undefined : config.mesh.loopback
     const own = (routerInfo: OwnRouter['routerInfo']): OwnRouter => ({
       routerInfo,
       ntcp2Iv: ntcp2.iv,
@@ -93,7 +95,7 @@ class MeshFace implements Face {
       keys,
       policy: {
         announce: config.mesh.announce,
-        interfaces: config.mesh.interfaces,
+        interfaces: loopback === undefined ? config.mesh.interfaces : [LOOPBACK_LINK],
         open: invitation.secret === OPEN,
         allowed: new Set(),
       },
@@ -105,10 +107,13 @@ class MeshFace implements Face {
       log,
     })
     this.#core = new MeshCore(router, neighbourhood, this.#clock, own)
-    this.#driven = pump.drive({ core: this.#core, onEvent: (e) => this.#event(e) })
+    this.#driven = pump.drive({
+      core: this.#core,
+      onEvent: (e) => this.#event(e),
+      ...(loopback === undefined ? {} : { localAddress: () => loopback }),
+    })
     this.#runner = {
-      run: (work) =>
-        this.#driven.run((at, out) => this.#core.tellRouter(at, out, (sink) => work(at, sink))),
+      run: (work) => this.#driven.run((at, out) => this.#core.tellRouter(at, out, (sink) => work(at, sink))),
     }
     this.#host = new RouterHost({ router, runner: this.#runner })
     const { journal, records } = faceFolder.openNetDb()
@@ -116,8 +121,7 @@ class MeshFace implements Face {
     this.#keeper = new Keeper(router, journal, faceFolder)
     this.#meter = new Meter(now)
     this.#mdns = new Mdns({
-      onRecords: (link, from, heard) =>
-        this.#tell((nb, at) => nb.heardRecords(link, from, heard, at)),
+      onRecords: (link, from, heard) => this.#tell((nb, at) => nb.heardRecords(link, from, heard, at)),
       onQuery: (link, from) => this.#tell((nb, at) => nb.heardQuery(link, from, at)),
       onProblem: (link, problem) => this.#tell((nb, at) => nb.linkFailed(link, problem, at)),
       log,
@@ -127,6 +131,7 @@ class MeshFace implements Face {
         this.#driven.run((at, out) =>
           this.#core.tellNeighbourhood(at, out, (sink) => neighbourhood.interfacesChanged(all, at, sink)),
         ),
+      loopback,
       log,
     })
   }
@@ -191,7 +196,10 @@ class MeshFace implements Face {
     this.#core.neighbourhood.setCadence(budget.announceInterval, budget.onBattery)
     const { config } = this.#context
     const { maxTransit, ...limits } = transitLimits(config, bandwidth(config.public.bandwidth), true)
-    this.#core.router.tunnels.setLimits({ ...limits, maxTransit: Math.round(maxTransit * budget.transitShare) })
+    this.#core.router.tunnels.setLimits({
+      ...limits,
+      maxTransit: Math.round(maxTransit * budget.transitShare),
+    })
   }
 
   reload(_config: Config): void {}

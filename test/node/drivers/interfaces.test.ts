@@ -173,6 +173,14 @@ test('this machine: as Node sees it', () => {
   expect(readInterfaces().some((i) => i.name === 'lo')).toBe(false)
 })
 
+test('on loopback, when asked for, and then on nothing else', () => {
+  const seen: (readonly LinkInterface[])[] = []
+  const driver = new Interfaces({ onChange: (all) => seen.push(all), loopback: '127.0.0.2', log: SILENT })
+  driver.start()
+  expect(seen.map((all) => all.map((i) => [i.name, i.address]))).toEqual([[['lo', '127.0.0.2']]])
+  driver.stop()
+})
+
 test('the first look comes at once, and stopping leaves nothing behind', () => {
   const seen: (readonly LinkInterface[])[] = []
   const driver = new Interfaces({ onChange: (all) => seen.push(all), log: SILENT })

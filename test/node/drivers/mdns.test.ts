@@ -34,6 +34,12 @@ test('records: ours and nothing of this machine', () => {
   ])
 })
 
+test('records of a demonstration on loopback: an IPv4 address', () => {
+  const made = records({ ...event, linkName: 'lo', address: '127.0.0.2', goodbyes: [] })
+  expect(made.map((r) => r.type)).toEqual(['PTR', 'SRV', 'TXT', 'A'])
+  expect(made[3]!.data).toBe('127.0.0.2')
+})
+
 test('an interface that is not there is a problem, not an exception', async () => {
   const problem = new Promise<string[]>((resolve) => {
     const mdns = new Mdns({
