@@ -21,7 +21,15 @@ const PEER_BUILDS_PER_SECOND = 5
 const PEER_BUILD_BURST = 30
 const BUILDS_PER_SECOND = 100
 /** KB/s of the class letters (netDb page, "capabilities"). */
-const CLASS_KBPS: Readonly<Record<string, number>> = { K: 12, L: 48, M: 64, N: 128, O: 256, P: 2000, X: 10_000 }
+const CLASS_KBPS: Readonly<Record<string, number>> = {
+  K: 12,
+  L: 48,
+  M: 64,
+  N: 128,
+  O: 256,
+  P: 2000,
+  X: 10_000,
+}
 const DEFAULT_CLASS = 'O'
 
 export interface Bandwidth {

@@ -76,7 +76,8 @@ class PublicFace implements Face {
     this.#driven = pump.drive({
       core: this.#router,
       onEvent: (e) => this.#event(e),
-      localAddress: (to) => (source !== '' && to.address.includes(':') === source.includes(':') ? source : undefined),
+      localAddress: (to) =>
+        source !== '' && to.address.includes(':') === source.includes(':') ? source : undefined,
     })
     this.#host = new RouterHost({ router: this.#router, runner: this.#driven })
     const { journal, records } = faceFolder.openNetDb()
@@ -120,7 +121,8 @@ class PublicFace implements Face {
         hops: config.public.length,
         reachable: config.public.host === '' ? 'unknown' : 'ok',
         limit: bandwidth(config.public.bandwidth).bytesPerSecond,
-        waitingFor: this.#router.netdb.size === 0 ? 'routers: no seed (public.reseed.file)' : this.#router.waitingFor(),
+        waitingFor:
+          this.#router.netdb.size === 0 ? 'routers: no seed (public.reseed.file)' : this.#router.waitingFor(),
       },
       this.#meter,
       pump.now(),

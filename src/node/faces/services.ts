@@ -1,8 +1,9 @@
 /** The services of one face: the HTTP proxy for this machine's browser, and the user's site. */
-import type { Log } from '../../base/log.ts'
-import type { Random } from '../../base/random.ts'
+
 import { type Site, startSite } from '../../apps/site/site.ts'
 import { type FolderWatch, hasFiles, watchFiles } from '../../apps/site/watch.ts'
+import type { Log } from '../../base/log.ts'
+import type { Random } from '../../base/random.ts'
 import type { DestinationId, RouterHost } from '../../host/host.ts'
 import type { Runner } from '../../host/pump.ts'
 import { type LocalIdentity, newDestination, toB32 } from '../../protocol/structures/identity.ts'
@@ -156,6 +157,7 @@ export function destinationsOf(router: Router, runner: Runner<RouterEvent>): Des
   return {
     add: (request) => runner.run((now, out) => router.addDestination(request, now, out)),
     remove: (id) => runner.run((now, out) => router.removeDestination(id, now, out)),
-    setQuantity: (id, tunnels) => runner.run((now, out) => router.setQuantity(id, tunnels, tunnels, now, out)),
+    setQuantity: (id, tunnels) =>
+      runner.run((now, out) => router.setQuantity(id, tunnels, tunnels, now, out)),
   }
 }
