@@ -3,12 +3,15 @@
  * has a link-local IPv6 address, no other address and no default route. Needs root over its own network: real root, or a
  * user namespace (`insideUserNamespace`).
  */
-import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from 'node:child_process'
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
+import type { Ground } from './ground.ts'
 
 /** The interface every node sees as its radio. */
 export const LAB_INTERFACE = 'w0'
 
-export class Lab {
+export class Lab implements Ground {
+  readonly label = 'one link, simulated on one machine, not wireless: link-local IPv6 only, no route anywhere'
+  readonly ours = false
   readonly #prefix: string
   readonly #nodes: string[] = []
 
@@ -66,7 +69,10 @@ export class Lab {
     return name
   }
 
-  /** Starts a program on node `i`. */
+  meshConfig(): string {
+    return ''
+  }
+
   spawn(i: number, argv: readonly string[], options: SpawnOptions): ChildProcess {
     return spawn('ip', ['netns', 'exec', this.namespace(i), ...argv], options)
   }
@@ -95,9 +101,21 @@ export class Lab {
 /** Whether this process may make network namespaces; if not, the reason in one line. */
 export function canMakeNamespaces(): true | string {
   const probe = `rms${process.pid}-probe`
-  try {
+  return tried(() => {
     ip(['netns', 'add', probe])
     ip(['netns', 'del', probe])
+  })
+}
+
+/** Whether it may inside a user namespace of its own. */
+export function canMakeUserNamespaces(): true | string {
+  const [command, ...args] = insideUserNamespace(['ip', 'netns', 'add', 'probe'])
+  return tried(() => execute(command!, args))
+}
+
+function tried(work: () => void): true | string {
+  try {
+    work()
     return true
   } catch (e) {
     return (e as Error).message
@@ -111,11 +129,16 @@ export function insideUserNamespace(argv: readonly string[]): string[] {
 }
 
 function ip(args: readonly string[]): void {
+  execute('ip', args)
+}
+
+function execute(command: string, args: readonly string[]): void {
   try {
-    execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   } catch (e) {
     const error = e as NodeJS.ErrnoException & { stderr?: Buffer }
-    if (error.code === 'ENOENT') throw new Error('the "ip" command (package iproute2) is not installed')
-    throw new Error(`ip ${args.join(' ')}: ${error.stderr?.toString().trim() || error.message}`)
+    if (error.code === 'ENOENT') throw new Error(`the "${command}" command is not installed`)
+    const said = error.stderr?.toString().trim().split('\n')[0]
+    throw new Error(`${command} ${args.join(' ')}: ${said || error.message}`)
   }
 }
