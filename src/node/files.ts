@@ -5,7 +5,7 @@ import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 /** Owner only: keys, and what tells who we talk to. */
-export const PRIVATE_FILE = 0o600
+const PRIVATE_FILE = 0o600
 export const PRIVATE_FOLDER = 0o700
 
 /** Whoever reads `path` sees the old bytes or the new ones. */

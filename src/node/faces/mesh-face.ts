@@ -1,6 +1,10 @@
 /** The mesh face: always there, neighbours only (mesh design). */
+
+import { toBase32 } from '../../base/base32.ts'
 import type { Budget } from '../../base/budget.ts'
+import { utf8 } from '../../base/bytes.ts'
 import { WallClock } from '../../base/clock.ts'
+import { hmacSha256 } from '../../crypto/hmac.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
 import type { Driven, Runner } from '../../host/pump.ts'
@@ -37,6 +41,7 @@ class MeshFace implements Face {
   readonly #clock: WallClock
   readonly #wallAtStart: number
   readonly #netId: number
+  readonly #siteKeys: string
   readonly #core: MeshCore
   readonly #driven: Driven<MeshCoreEvent>
   readonly #host: RouterHost<RouterEvent>
@@ -58,6 +63,8 @@ class MeshFace implements Face {
     const invitation = meshInvitation(config.mesh, folder, random)
     const keys = meshKeys(invitation)
     this.#netId = keys.netId
+    // Not by the mesh's name: two meshes may share it.
+    this.#siteKeys = `site-mesh-${toBase32(hmacSha256(keys.hello, utf8('site keys')).subarray(0, 5))}`
     const ntcp2 = transportKeys(faceFolder, random)
     const share = bandwidth(config.public.bandwidth)
     const router = new Router(
@@ -147,6 +154,7 @@ class MeshFace implements Face {
       folder,
       host: this.#host,
       destinations: destinationsOf(this.#core.router, this.#runner),
+      siteKeys: this.#siteKeys,
       random: systemRandom,
       log,
       length,

@@ -102,6 +102,7 @@ class PublicFace implements Face {
       folder,
       host: this.#host,
       destinations: destinationsOf(this.#router, this.#driven),
+      siteKeys: 'site-public',
       random: systemRandom,
       log,
       length,

@@ -14,7 +14,7 @@ import type { Config } from '../config/schema.ts'
 import type { DataFolder, FaceName } from '../data-folder.ts'
 import type { DestinationStatus } from '../status.ts'
 
-/** The name of the site's key file and destination. */
+/** The name of the site's destination. */
 const SITE = 'site'
 
 /** The router's part in having a destination. */
@@ -31,6 +31,8 @@ export interface ServicesOptions {
   readonly folder: DataFolder
   readonly host: RouterHost<RouterEvent>
   readonly destinations: Destinations
+  /** Names the site's key file: a site of another network has other keys, so that the two are not linked. */
+  readonly siteKeys: string
   readonly random: Random
   readonly log: Log
   /** Hops of each tunnel; quantities follow the budget. */
@@ -118,10 +120,9 @@ export class Services {
   }
 
   #openSite(root: string): void {
-    const { face, config, folder, host, random, log } = this.#o
+    const { config, folder, host, siteKeys, random, log } = this.#o
     if (this.#site !== undefined) return
-    // A mesh's site has keys of its own: the same name elsewhere would link the two.
-    const keys = folder.destination(face === 'mesh' ? SITE : `${SITE}-${face}`, random)
+    const keys = folder.destination(siteKeys, random)
     const id = this.#add(SITE, 'server', keys)
     this.#site = startSite({ server: host.createServer(id), root, title: config.site.title, log })
     log.write('info', `site at http://${toB32(keys.identity.hash)}/`)
