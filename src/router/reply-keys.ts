@@ -1,11 +1,14 @@
 /**
  * One-time keys that we handed out for answers: encrypted lookup replies (i2np, "DatabaseLookup") and tunnel build replies
- * (tunnel-creation-ecies, "OutboundTunnelBuildReply"). A message that starts with a known tag is opened with its key, once.
+ * (tunnel-creation-ecies, "OutboundTunnelBuildReply"). A message that starts with a known tag is opened with its key, once, and
+ * only when it came out of a tunnel of the pool that asked: whoever was asked could else send the answer to other tunnels, or
+ * straight to a router that it suspects, and see from what follows whether it was right.
  */
 import type { Millis } from '../base/clock.ts'
 import { Lru } from '../base/lru.ts'
 import type { Clove } from '../protocol/ratchet/clove.ts'
 import { unwrapWithKey } from '../protocol/ratchet/symmetric-garlic.ts'
+import type { PoolId } from './tunnel/tunnel-event.ts'
 
 // Implementation constants
 
@@ -16,22 +19,27 @@ const REPLY_KEY_LIFETIME: Millis = 60_000
 /** Length of an ECIES reply tag, bytes. */
 const TAG_LENGTH = 8
 
-export class ReplyKeys {
-  readonly #keys = new Lru<
-    string,
-    { readonly key: Uint8Array; readonly tag: Uint8Array; readonly until: Millis }
-  >(MAX_REPLY_KEYS)
+interface ReplyKey {
+  readonly key: Uint8Array
+  readonly tag: Uint8Array
+  readonly pool: PoolId
+  readonly until: Millis
+}
 
-  add(key: Uint8Array, tag: Uint8Array, now: Millis): void {
-    this.#keys.set(tagKey(tag), { key, tag, until: now + REPLY_KEY_LIFETIME })
+export class ReplyKeys {
+  readonly #keys = new Lru<string, ReplyKey>(MAX_REPLY_KEYS)
+
+  /** `pool`: out of whose inbound tunnels the answer comes. */
+  add(key: Uint8Array, tag: Uint8Array, pool: PoolId, now: Millis): void {
+    this.#keys.set(tagKey(tag), { key, tag, pool, until: now + REPLY_KEY_LIFETIME })
   }
 
-  /** The clove inside, when `garlic` was encrypted with a key of ours. */
-  open(garlic: Uint8Array, now: Millis): Clove | undefined {
+  /** The clove inside, when `garlic` came out of a tunnel of `pool` and was encrypted with a key for it. */
+  open(garlic: Uint8Array, pool: PoolId, now: Millis): Clove | undefined {
     if (this.#keys.size === 0 || garlic.length < TAG_LENGTH) return undefined
     const tag = tagKey(garlic)
     const entry = this.#keys.get(tag)
-    if (entry === undefined || entry.until < now) return undefined
+    if (entry === undefined || entry.pool !== pool || entry.until < now) return undefined
     const clove = unwrapWithKey(entry.key, entry.tag, garlic)
     if (clove !== undefined) this.#keys.delete(tag)
     return clove

@@ -19,7 +19,7 @@ import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts
 import type { LocalIdentity } from '../protocol/structures/identity.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
 import type { Destination, DestinationEvent, StreamEvent } from './destination/destination.ts'
-import type { NetDbEvent } from './netdb/events.ts'
+import type { Arrival, NetDbEvent } from './netdb/events.ts'
 import type { NetDb } from './netdb/netdb.ts'
 import { ReplyKeys } from './reply-keys.ts'
 import type { TransportEvent } from './transport/events.ts'
@@ -71,7 +71,6 @@ export interface Parts {
 
 export class Switchboard {
   readonly byPool: Map<PoolId, LocalDestination> = new Map()
-  readonly byHash: Map<HashKey, LocalDestination> = new Map()
   /** Connected peers by hash, and the address each has. */
   readonly #connected = new Map<HashKey, string>()
   readonly transportSink: Sink<TransportEvent>
@@ -112,11 +111,28 @@ export class Switchboard {
   /** Runs `work` with `out` in place, then hands over all that came of it. */
   turn(now: Millis, out: Sink<RouterEvent>, work: () => void): void {
     this.#out = out
-    work()
-    this.#settle(now)
-    this.#parts.transport.flush(now, this.transportSink)
-    this.#settle(now)
-    this.#out = undefined
+    try {
+      work()
+    } finally {
+      // What `work` did before it threw has happened all the same.
+      this.#finish(now)
+    }
+  }
+
+  #finish(now: Millis): void {
+    try {
+      this.#settle(now)
+      this.#parts.transport.flush(now, this.transportSink)
+      this.#settle(now)
+    } finally {
+      // Not empty after a bug only: then the next turn does not begin where this one broke off.
+      for (const queue of this.#queues()) queue.length = 0
+      this.#out = undefined
+    }
+  }
+
+  #queues(): readonly unknown[][] {
+    return [this.#fromTransport, this.#fromTunnels, this.#fromNetdb, this.#fromDestinations]
   }
 
   /** To the node, from within a turn. */
@@ -127,8 +143,7 @@ export class Switchboard {
   #settle(now: Millis): void {
     let settled = 0
     for (;;) {
-      const queues = [this.#fromTransport, this.#fromTunnels, this.#fromNetdb, this.#fromDestinations]
-      if (queues.every((q) => q.length === 0)) return
+      if (this.#queues().every((q) => q.length === 0)) return
       settled += drain(this.#fromTransport, (e) => this.#onTransport(e, now))
       settled += drain(this.#fromTunnels, (e) => this.#onTunnels(e, now))
       settled += drain(this.#fromNetdb, (e) => this.#onNetdb(e, now))
@@ -183,20 +198,36 @@ export class Switchboard {
       case MessageType.TunnelGateway:
       case MessageType.ShortTunnelBuild:
       case MessageType.VariableTunnelBuild:
-      case MessageType.OutboundTunnelBuildReply:
         tunnels.handle(from, message, now, this.tunnelSink)
         return
       case MessageType.Garlic:
-        if (!isExpired(message, clock.wall(now))) this.#routerGarlic(message, false, now)
+        if (!isExpired(message, clock.wall(now))) this.#routerGarlic(message, now)
         return
       case MessageType.DatabaseStore:
       case MessageType.DatabaseLookup:
       case MessageType.DatabaseSearchReply:
       case MessageType.DeliveryStatus:
-        if (!isExpired(message, clock.wall(now))) netdb.handle(from, message, false, now, this.netdbSink)
+        if (!isExpired(message, clock.wall(now))) netdb.handle(from, message, 'session', now, this.netdbSink)
         return
       default:
         return
+    }
+  }
+
+  /** What somebody's tunnel that ends here, or we ourselves, brought: there is no neighbour that it could be bound to. */
+  #fromAnyone(message: I2npMessage, now: Millis): void {
+    const { local, tunnels, netdb, clock } = this.#parts
+    switch (message.type) {
+      case MessageType.ShortTunnelBuild:
+        tunnels.handleUnwrapped(message, undefined, now, this.tunnelSink)
+        return
+      case MessageType.DatabaseStore:
+      case MessageType.DatabaseLookup:
+        if (!isExpired(message, clock.wall(now)))
+          netdb.handle(undefined, message, 'session', now, this.netdbSink)
+        return
+      default:
+        this.#fromPeer(local.identity.hash, message, now)
     }
   }
 
@@ -209,10 +240,10 @@ export class Switchboard {
         this.#fromTunnel(e.pool, e.message, now)
         return
       case 'local':
-        this.#fromPeer(this.#parts.local.identity.hash, e.message, now)
+        this.#fromAnyone(e.message, now)
         return
       case 'reply-key':
-        this.#replyKeys.add(e.key, e.tag, now)
+        this.#replyKeys.add(e.key, e.tag, e.pool, now)
         return
       case 'pool-changed':
         if (e.direction === 'inbound') this.leases(e.pool, now)
@@ -233,66 +264,63 @@ export class Switchboard {
       case MessageType.DatabaseStore:
       case MessageType.DatabaseSearchReply:
       case MessageType.DeliveryStatus:
-        if (
-          message.type === MessageType.DeliveryStatus &&
-          tunnels.deliveryStatus(message, now, this.tunnelSink)
-        )
-          return
-        netdb.handle(undefined, message, true, now, this.netdbSink)
+        netdb.handle(undefined, message, this.#arrival(pool), now, this.netdbSink)
         return
       case MessageType.OutboundTunnelBuildReply:
-        tunnels.handleUnwrapped(message, now, this.tunnelSink)
+        tunnels.handleUnwrapped(message, pool, now, this.tunnelSink)
         return
       default:
         return
     }
   }
 
+  /** An answer to a question of this pool, or for its destination. Nobody is told to write to our router this way. */
   #tunnelGarlic(pool: PoolId, message: I2npMessage, now: Millis): void {
-    if (this.#openReply(message, now)) return
+    const reply = this.#replyKeys.open(readOr(message), pool, now)
+    if (reply !== undefined) {
+      this.#clove(reply, pool, now)
+      return
+    }
     const at = this.byPool.get(pool)
     if (at !== undefined) at.destination.received(message, now, this.sinkOf(at))
-    else this.#routerGarlic(message, true, now)
   }
 
-  #routerGarlic(message: I2npMessage, viaTunnel: boolean, now: Millis): void {
-    if (this.#openReply(message, now)) return
+  #routerGarlic(message: I2npMessage, now: Millis): void {
     const { local, clock } = this.#parts
     const cloves = unwrapForRouter(local.encryption, readOr(message), clock.wall(now))
-    for (const clove of cloves ?? []) this.#clove(clove, viaTunnel, now)
+    for (const clove of cloves ?? []) this.#clove(clove, undefined, now)
   }
 
-  #openReply(message: I2npMessage, now: Millis): boolean {
-    const clove = this.#replyKeys.open(readOr(message), now)
-    if (clove === undefined) return false
-    this.#clove(clove, true, now)
-    return true
-  }
-
-  /** A clove for this router. Others are not forwarded: nothing we hand out asks for it (ecies-routers). */
-  #clove(clove: Clove, viaTunnel: boolean, now: Millis): void {
-    const { tunnels, netdb } = this.#parts
+  /**
+   * A clove for this router, out of a tunnel of `pool` or of no tunnel. Others are not forwarded: nothing we hand out asks for it
+   * (ecies-routers).
+   */
+  #clove(clove: Clove, pool: PoolId | undefined, now: Millis): void {
+    const { tunnels, netdb, clock } = this.#parts
     const { message } = clove
-    if (clove.delivery.kind !== 'local') return
+    if (clove.delivery.kind !== 'local' || isExpired(message, clock.wall(now))) return
     switch (message.type) {
       case MessageType.OutboundTunnelBuildReply:
       case MessageType.ShortTunnelBuild:
-        tunnels.handleUnwrapped(message, now, this.tunnelSink)
+        tunnels.handleUnwrapped(message, pool, now, this.tunnelSink)
         return
       case MessageType.DatabaseStore:
       case MessageType.DatabaseLookup:
       case MessageType.DatabaseSearchReply:
+        netdb.handle(undefined, message, this.#arrival(pool), now, this.netdbSink)
+        return
       case MessageType.DeliveryStatus:
-        if (
-          message.type === MessageType.DeliveryStatus &&
-          tunnels.deliveryStatus(message, now, this.tunnelSink)
-        )
-          return
-        netdb.handle(undefined, message, viaTunnel, now, this.netdbSink)
+        if (pool === undefined || !tunnels.deliveryStatus(message, pool, this.tunnelSink))
+          netdb.handle(undefined, message, this.#arrival(pool), now, this.netdbSink)
         return
       default:
         return
     }
+  }
+
+  #arrival(pool: PoolId | undefined): Arrival {
+    if (pool === undefined) return 'session'
+    return { client: pool === this.#parts.exploratory ? undefined : pool }
   }
 
   #onNetdb(e: NetDbEvent, now: Millis): void {
@@ -310,7 +338,7 @@ export class Switchboard {
         return
       }
       case 'reply-key':
-        this.#replyKeys.add(e.key, e.tag, now)
+        this.#replyKeys.add(e.key, e.tag, e.client ?? this.#parts.exploratory, now)
         return
       case 'router':
         transport.routerFound(e.routerInfo, now, this.transportSink)
@@ -382,7 +410,7 @@ export class Switchboard {
 
   #toRouter(to: Hash, message: I2npMessage, now: Millis): void {
     const { local, transport } = this.#parts
-    if (hashKey(to) === hashKey(local.identity.hash)) this.#fromPeer(to, message, now)
+    if (hashKey(to) === hashKey(local.identity.hash)) this.#fromAnyone(message, now)
     else transport.send(to, message, now, this.transportSink)
   }
 

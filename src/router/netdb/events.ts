@@ -15,6 +15,13 @@ const MESSAGE_LIFE_SPREAD: Millis = 3_000
 /** The tunnel pool of a destination of ours. The netDb keeps clients apart by it and knows nothing else of them. */
 export type Client = number
 
+/**
+ * How a message came: in a session, perhaps in garlic; or out of an inbound tunnel of a client, without client of an
+ * exploratory one. An answer counts only when it came the way that the question named: to take it from elsewhere would show
+ * who asked, or that two destinations live here.
+ */
+export type Arrival = 'session' | { readonly client: Client | undefined }
+
 /** Where answers reach us: the gateway of an inbound tunnel and its id there. */
 interface ReplyPath {
   readonly gateway: Hash
@@ -38,8 +45,13 @@ export type NetDbEvent =
       readonly tunnelId: number
       readonly message: I2npMessage
     }
-  /** An answer may come encrypted with this key under this tag; precedes the question. */
-  | { readonly kind: 'reply-key'; readonly key: Uint8Array; readonly tag: Uint8Array }
+  /** An answer may come to this client encrypted with this key under this tag; precedes the question. */
+  | {
+      readonly kind: 'reply-key'
+      readonly client: Client | undefined
+      readonly key: Uint8Array
+      readonly tag: Uint8Array
+    }
   /** New or newer, or known already and looked up. */
   | { readonly kind: 'router'; readonly routerInfo: RouterInfo }
   | { readonly kind: 'lease-set'; readonly leaseSet: LeaseSet; readonly client: Client | undefined }

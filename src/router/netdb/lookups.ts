@@ -15,7 +15,7 @@ import { MessageType } from '../../protocol/i2np/message.ts'
 import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { LeaseSet } from '../../protocol/structures/lease-set.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
-import { type Client, type NetDbOptions, type NetDbSink, newMessage } from './events.ts'
+import { type Arrival, type Client, type NetDbOptions, type NetDbSink, newMessage } from './events.ts'
 import type { RouterStore } from './router-store.ts'
 
 // Specification constants
@@ -46,6 +46,8 @@ const LIMIT: Readonly<Record<Purpose, Millis>> = {
 }
 /** Lookups at once: a busy proxy opens tens of sites, a floodfill meets tens of unknown routers. */
 const MAX_LOOKUPS = 256
+/** Of these so many are for lease sets alone: anybody can make us look for routers, by asking for answers to unknown ones. */
+const KEPT_FOR_CLIENTS = 64
 /** Named routers of one answer that we look at, and unknown ones of one lookup whose RouterInfo we fetch. */
 const MAX_NAMED = 8
 const MAX_FETCHED = 9
@@ -97,6 +99,8 @@ interface Lookup {
 interface Query {
   readonly lookup: Lookup
   readonly peer: Hash
+  /** Without tunnels, and so is the answer. */
+  readonly direct: boolean
   state: 'pending' | 'overdue' | 'answered'
 }
 
@@ -125,7 +129,8 @@ export class Lookups {
       running.wanted ||= wanted
       return
     }
-    if (this.#lookups.size >= MAX_LOOKUPS) {
+    const most = kindOf(request.purpose) === 'lease-set' ? MAX_LOOKUPS : MAX_LOOKUPS - KEPT_FOR_CLIENTS
+    if (this.#lookups.size >= most) {
       const { purpose, key, client } = request
       this.#finished.push({ purpose, key, client, wanted, found: false })
       return
@@ -146,11 +151,11 @@ export class Lookups {
     this.#advance(lookup, now, out)
   }
 
-  /** Whether an answer about this key is awaited. */
-  wants(what: 'router' | 'lease-set', key: Hash): boolean {
+  /** Whether an answer about this key is awaited out of a tunnel of `client`. */
+  wants(what: 'router' | 'lease-set', key: Hash, client: Client | undefined): boolean {
     const text = hashKey(key)
     for (const { request, keyText } of this.#lookups.values()) {
-      if (keyText === text && kindOf(request.purpose) === what) return true
+      if (keyText === text && kindOf(request.purpose) === what && request.client === client) return true
     }
     return false
   }
@@ -167,15 +172,18 @@ export class Lookups {
     this.#fetchEnded(key, now, out)
   }
 
-  /** A verified lease set. The clients that waited for it; it is believed for verification only when it is new enough. */
-  leaseSetArrived(ls: LeaseSet, now: Millis, out: NetDbSink): Set<Client | undefined> {
+  /**
+   * A verified lease set out of a tunnel of `client`. True when it waited for that; it is believed for verification only when
+   * it is new enough.
+   */
+  leaseSetArrived(ls: LeaseSet, client: Client | undefined, now: Millis, out: NetDbSink): boolean {
     const key = hashKey(ls.hash)
-    const clients = new Set<Client | undefined>()
+    let wanted = false
     for (const lookup of [...this.#lookups.values()]) {
-      if (lookup.keyText !== key) continue
-      const { purpose, client, since } = lookup.request
+      const { purpose, since } = lookup.request
+      if (lookup.keyText !== key || lookup.request.client !== client) continue
       if (purpose === 'lease-set') {
-        clients.add(client)
+        wanted = true
         this.#finish(lookup, true, now)
       } else if (purpose === 'verify') {
         if (ls.published >= (since ?? 0)) this.#finish(lookup, true, now)
@@ -185,11 +193,17 @@ export class Lookups {
         }
       }
     }
-    return clients
+    return wanted
   }
 
   /** Taken only from whom we asked, about what we asked; nothing proves `reply.from` but that is all it can spoil. */
-  searchReply(reply: DatabaseSearchReply, from: Hash | undefined, now: Millis, out: NetDbSink): void {
+  searchReply(
+    reply: DatabaseSearchReply,
+    from: Hash | undefined,
+    arrival: Arrival,
+    now: Millis,
+    out: NetDbSink,
+  ): void {
     const fromKey = hashKey(reply.from)
     if (from !== undefined && hashKey(from) !== fromKey) return
     const key = hashKey(reply.key)
@@ -197,6 +211,13 @@ export class Lookups {
       if (lookup.keyText !== key) continue
       const query = lookup.asked.get(fromKey)
       if (query === undefined || query.state === 'answered') continue
+      const { client } = lookup.request
+      if (
+        arrival === 'session'
+          ? !query.direct || from === undefined
+          : query.direct || arrival.client !== client
+      )
+        continue
       this.#answered(query)
       this.#routers.answered(query.peer, now)
       this.#fetchNamed(lookup, reply, now, out)
@@ -274,9 +295,10 @@ export class Lookups {
     if (message === undefined) return false
     const payload = writeDatabaseLookup(message)
     const i2np = newMessage(options, MessageType.DatabaseLookup, payload, now)
-    if (message.replyTunnelId === undefined) out.event({ kind: 'send', to: peer, message: i2np })
+    const direct = message.replyTunnelId === undefined
+    if (direct) out.event({ kind: 'send', to: peer, message: i2np })
     else out.event({ kind: 'send-garlic', client: lookup.request.client, to: peer, message: i2np })
-    const query: Query = { lookup, peer, state: 'pending' }
+    const query: Query = { lookup, peer, direct, state: 'pending' }
     lookup.asked.set(hashKey(peer), query)
     lookup.excluded.add(hashKey(peer))
     this.#deadlines.set(query, Math.min(lookup.end, now + QUERY_TIMEOUT))
@@ -306,7 +328,7 @@ export class Lookups {
     if (path === undefined) return leaseSet ? undefined : { key, from: local, kind, excluded }
     const replyKey = random.bytes(REPLY_KEY_LENGTH)
     const tag = random.bytes(ECIES_TAG_LENGTH)
-    out.event({ kind: 'reply-key', key: replyKey, tag })
+    out.event({ kind: 'reply-key', client, key: replyKey, tag })
     const encryption = { scheme: 'ecies', key: replyKey, tags: [tag] } as const
     return { key, from: path.gateway, replyTunnelId: path.tunnelId, kind, excluded, encryption }
   }

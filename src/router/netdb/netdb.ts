@@ -26,7 +26,7 @@ import {
   readRouterInfo,
   verifyRouterInfo,
 } from '../../protocol/structures/router-info.ts'
-import type { Client, NetDbOptions, NetDbSink } from './events.ts'
+import type { Arrival, Client, NetDbOptions, NetDbSink } from './events.ts'
 import { FLOOD_TO, Floodfill } from './floodfill.ts'
 import { type Day, utcDay } from './kademlia.ts'
 import { LeaseStore } from './lease-store.ts'
@@ -107,16 +107,10 @@ export class NetDb {
     return added
   }
 
-  /** `from`: the neighbour that sent it directly. `viaTunnel`: it came out of an inbound tunnel of ours, from anyone. */
-  handle(
-    from: Hash | undefined,
-    message: I2npMessage,
-    viaTunnel: boolean,
-    now: Millis,
-    out: NetDbSink,
-  ): void {
+  /** `from`: the neighbour that sent it directly. Out of a tunnel it is from anyone. */
+  handle(from: Hash | undefined, message: I2npMessage, arrival: Arrival, now: Millis, out: NetDbSink): void {
     try {
-      this.#handle(from, message, viaTunnel, now, out)
+      this.#handle(from, message, arrival, now, out)
     } catch (e) {
       if (!(e instanceof MalformedError)) throw e
       this.#options.log.write('debug', `message of type ${message.type} dropped: ${e.message}`)
@@ -195,34 +189,29 @@ export class NetDb {
     return taken
   }
 
-  #handle(
-    from: Hash | undefined,
-    message: I2npMessage,
-    viaTunnel: boolean,
-    now: Millis,
-    out: NetDbSink,
-  ): void {
+  #handle(from: Hash | undefined, message: I2npMessage, arrival: Arrival, now: Millis, out: NetDbSink): void {
     const r = new Reader(message.payload)
     switch (message.type) {
       case MessageType.DatabaseStore: {
-        if (!viaTunnel && !this.#mayStore(from, now)) return
+        if (arrival === 'session' && !this.#mayStore(from, now)) return
         const store = readDatabaseStore(r)
-        if (store.type === StoreType.RouterInfo) this.#storeRouter(store, from, viaTunnel, now, out)
-        else this.#storeLeases(store, from, viaTunnel, now, out)
+        if (store.type === StoreType.RouterInfo) this.#storeRouter(store, from, arrival, now, out)
+        else this.#storeLeases(store, from, arrival, now, out)
         return
       }
       case MessageType.DatabaseLookup:
         // Through a tunnel of ours somebody would find out whose tunnel it is.
-        if (!viaTunnel && this.#options.floodfill) {
+        if (arrival === 'session' && this.#options.floodfill) {
           this.#floodfill.answer(readDatabaseLookup(r), from, this.#ownRouter.own, now, out)
         }
         return
       case MessageType.DatabaseSearchReply:
-        this.#lookups.searchReply(readDatabaseSearchReply(r), from, now, out)
+        this.#lookups.searchReply(readDatabaseSearchReply(r), from, arrival, now, out)
         return
       case MessageType.DeliveryStatus: {
         const { messageId } = readDeliveryStatus(r)
-        if (!this.#ownRouter.acknowledged(messageId)) this.#ownLeases.acknowledged(messageId, now)
+        if (arrival === 'session') this.#ownRouter.acknowledged(messageId)
+        else this.#ownLeases.acknowledged(messageId, arrival.client, now)
         return
       }
       default:
@@ -237,11 +226,11 @@ export class NetDb {
   #storeRouter(
     store: DatabaseStore,
     from: Hash | undefined,
-    viaTunnel: boolean,
+    arrival: Arrival,
     now: Millis,
     out: NetDbSink,
   ): void {
-    if (viaTunnel && !this.#lookups.wants('router', store.key)) return
+    if (arrival !== 'session' && !this.#lookups.wants('router', store.key, arrival.client)) return
     const known = this.routers.get(store.key)
     let added: 'new' | 'newer' | 'old' | 'refused' = 'old'
     if (known === undefined || !sameBytes(known.bytes, store.data)) {
@@ -252,20 +241,22 @@ export class NetDb {
       added = this.#addRouter(ri, from, now, out)
       if (added === 'refused') return
     }
-    if (!viaTunnel) this.#stored(store, added, from, now, out)
+    if (arrival === 'session') this.#stored(store, added, from, now, out)
   }
 
   #storeLeases(
     store: DatabaseStore,
     from: Hash | undefined,
-    viaTunnel: boolean,
+    arrival: Arrival,
     now: Millis,
     out: NetDbSink,
   ): void {
     const { floodfill, clock } = this.#options
-    if (viaTunnel ? !this.#lookups.wants('lease-set', store.key) : !floodfill) return
+    const tunnel = arrival === 'session' ? undefined : arrival
+    if (tunnel === undefined ? !floodfill : !this.#lookups.wants('lease-set', store.key, tunnel.client))
+      return
     const wall = clock.wall(now)
-    const held = viaTunnel ? undefined : this.#leases.get(store.key, wall)
+    const held = tunnel === undefined ? this.#leases.get(store.key, wall) : undefined
     if (held !== undefined && sameBytes(held.bytes, store.data)) {
       this.#stored(store, 'old', from, now, out)
       return
@@ -274,9 +265,9 @@ export class NetDb {
     if (!sameBytes(unverified.claimed.hash, store.key)) return
     const leaseSet = verifyLeaseSet(unverified)
     if (leaseSet === undefined || checkLeaseSet(leaseSet, wall) !== 'ok') return
-    if (viaTunnel) {
-      for (const client of this.#lookups.leaseSetArrived(leaseSet, now, out))
-        this.#leaseSetFound(leaseSet, client, out)
+    if (tunnel !== undefined) {
+      if (this.#lookups.leaseSetArrived(leaseSet, tunnel.client, now, out))
+        this.#leaseSetFound(leaseSet, tunnel.client, out)
     } else if (!leaseSet.unpublished) this.#stored(store, this.#leases.add(leaseSet), from, now, out)
   }
 

@@ -121,11 +121,11 @@ export class LeasePublisher {
     }
   }
 
-  /** A DeliveryStatus came; true when it was for us. */
-  acknowledged(token: number, now: Millis): boolean {
+  /** A DeliveryStatus came out of a tunnel of `client`. */
+  acknowledged(token: number, client: Client | undefined, now: Millis): void {
     for (const publication of this.#publications.values()) {
       const { state } = publication
-      if (state.step !== 'sent' || state.token !== token) continue
+      if (state.step !== 'sent' || state.token !== token || publication.client !== client) continue
       this.#routers.answered(state.floodfill, now)
       if (this.#closest(publication, now) === undefined) this.#done(publication)
       else {
@@ -135,9 +135,8 @@ export class LeasePublisher {
           now + VERIFY_FROM + this.#options.random.below(VERIFY_TO - VERIFY_FROM),
         )
       }
-      return true
+      return
     }
-    return false
   }
 
   /** The outcome of a lookup that `timeout` asked for. */

@@ -22,7 +22,7 @@ import { InboundTunnel, OutboundTunnel } from './own-tunnel.ts'
 import type { Building, Pool, Side } from './pool.ts'
 import type { TunnelTable } from './table.ts'
 import { TokenBucket } from './token-bucket.ts'
-import type { Due, HopSelector, PeerResult, TunnelSink } from './tunnel-event.ts'
+import type { Due, HopSelector, PeerResult, PoolId, TunnelSink } from './tunnel-event.ts'
 
 // Implementation constants
 /** Through eight hops and two tunnels on slow links; most answers take under a second. */
@@ -59,6 +59,8 @@ interface Pending extends Building, Due {
   /** The router to which the request went, when it went straight. */
   readonly neighbour: HashKey | undefined
   readonly replyId: number
+  /** Outbound: out of whose tunnel the reply comes. */
+  readonly replyPool: PoolId
   /** Inbound: where the tunnel shall reach us. Outbound: the receiver for a reply that comes straight to us. */
   readonly tunnelId: number | undefined
 }
@@ -108,6 +110,7 @@ export class Builder {
       build,
       neighbour,
       replyId,
+      replyPool: path instanceof InboundTunnel ? path.pool : side.pool.id,
       tunnelId,
       routers,
       startedAt: now,
@@ -125,14 +128,18 @@ export class Builder {
 
   /**
    * A message that may end one of our builds: a ShortTunnelBuild from the last hop of an inbound tunnel, or an
-   * OutboundTunnelBuildReply. True when it did; `from` is undefined when it came out of a tunnel.
+   * OutboundTunnelBuildReply out of a tunnel of the pool that was to bring it. An endpoint that could send it any other way
+   * would find out who built the tunnel. True when it did.
    */
-  reply(from: Hash | undefined, message: I2npMessage, now: Millis, out: TunnelSink): boolean {
+  reply(from: Hash | PoolId, message: I2npMessage, now: Millis, out: TunnelSink): boolean {
     const pending = this.#byReplyId.get(message.id)
     if (pending === undefined) return false
     const inbound = pending.side.direction === 'inbound'
     if (inbound !== (message.type === MessageType.ShortTunnelBuild)) return false
-    if (inbound && (from === undefined || !sameBytes(from, pending.hops.at(-1)!.hash))) return false
+    const expected = inbound
+      ? typeof from !== 'number' && sameBytes(from, pending.hops.at(-1)!.hash)
+      : from === pending.replyPool
+    if (!expected) return false
     this.#end(pending)
     const statuses = readBuildReplies(pending.build, message.payload)
     this.#log(pending, statuses?.join(' ') ?? 'unreadable', now)
@@ -215,7 +222,7 @@ export class Builder {
     const bare = path instanceof InboundTunnel && sameBytes(path.gatewayHash, endpoint)
     if (build.garlicReply !== undefined && !bare) {
       const { key, tag } = build.garlicReply
-      out.event({ kind: 'reply-key', key, tag })
+      out.event({ kind: 'reply-key', pool: pending.replyPool, key, tag })
     }
     const message = table.envelope(MessageType.ShortTunnelBuild, build.payload, now)
     out.event({ kind: 'send', to: hops[0]!.hash, message })

@@ -87,8 +87,8 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
   /** Where we receive. */
   readonly tunnelId: number
   readonly closeAt: Millis
+  readonly pool: PoolId
   readonly #table: TunnelTable
-  readonly #pool: PoolId
   readonly #layers: CreatorLayers
   readonly #endpoint: Endpoint
 
@@ -104,7 +104,7 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
     this.tunnelId = tunnelId
     this.closeAt = this.expiresAt + LIFETIME_GRACE
     this.#table = table
-    this.#pool = pool
+    this.pool = pool
     this.#layers = new CreatorLayers(hops)
     this.#endpoint = new Endpoint(table, fragments)
   }
@@ -150,6 +150,6 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
   #received(bytes: Uint8Array, now: Millis, out: TunnelSink): void {
     const message = this.#table.read(bytes)
     if (message === undefined || isExpired(message, this.#table.clock.wall(now))) return
-    out.event({ kind: 'received', pool: this.#pool, tunnelId: this.gatewayTunnelId, message })
+    out.event({ kind: 'received', pool: this.pool, tunnelId: this.gatewayTunnelId, message })
   }
 }

@@ -22,8 +22,16 @@ export type TunnelEvent =
     }
   /** Someone's outbound tunnel ends here, or ours has no hops, and the message is for this router. */
   | { readonly kind: 'local'; readonly message: I2npMessage }
-  /** A garlic message that begins with this tag is for this key, once: its clove comes back to `handleUnwrapped` or `deliveryStatus`. */
-  | { readonly kind: 'reply-key'; readonly key: Uint8Array; readonly tag: Uint8Array }
+  /**
+   * A garlic message that begins with this tag and comes out of a tunnel of that pool is for this key, once: its clove comes
+   * back to `handleUnwrapped` or `deliveryStatus`.
+   */
+  | {
+      readonly kind: 'reply-key'
+      readonly pool: PoolId
+      readonly key: Uint8Array
+      readonly tag: Uint8Array
+    }
   /** Its set of working tunnels of that direction is another than before. */
   | { readonly kind: 'pool-changed'; readonly pool: PoolId; readonly direction: Direction }
   | { readonly kind: 'peer-result'; readonly peer: Hash; readonly what: PeerResult }

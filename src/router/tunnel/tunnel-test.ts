@@ -14,7 +14,7 @@ import { wrapWithKey } from '../../protocol/ratchet/symmetric-garlic.ts'
 import type { InboundTunnel, OutboundTunnel, OwnTunnel } from './own-tunnel.ts'
 import type { Pool } from './pool.ts'
 import type { TunnelTable } from './table.ts'
-import type { Due, PeerResult, TunnelSink } from './tunnel-event.ts'
+import type { Due, PeerResult, PoolId, TunnelSink } from './tunnel-event.ts'
 
 // Implementation constants
 /** Between tests of a pool: 30 to 60 s. */
@@ -65,11 +65,11 @@ export class TunnelTests {
     for (const [id, pair] of this.#pairs) if (pair.pool === pool) this.#forget(id, pair)
   }
 
-  /** True when the message answers a test. */
-  answered(message: I2npMessage, out: TunnelSink): boolean {
+  /** True when the message, out of a tunnel of `pool`, answers a test of that pool. */
+  answered(message: I2npMessage, pool: PoolId, out: TunnelSink): boolean {
     const id = statusId(message)
     const pair = id === undefined ? undefined : this.#pairs.get(id)
-    if (id === undefined || pair === undefined) return false
+    if (id === undefined || pair === undefined || pair.pool.id !== pool) return false
     this.#forget(id, pair)
     pair.outbound.failures = 0
     pair.inbound.failures = 0
@@ -103,7 +103,7 @@ export class TunnelTests {
     const pair: Pair = { pool, outbound, inbound, due: (at, sink) => this.#failed(status.id, pair, at, sink) }
     this.#pairs.set(status.id, pair)
     this.#table.deadlines.set(pair, now + TEST_TIMEOUT)
-    out.event({ kind: 'reply-key', key, tag })
+    out.event({ kind: 'reply-key', pool: pool.id, key, tag })
     const to = { kind: 'tunnel', gateway: inbound.gatewayHash, tunnelId: inbound.gatewayTunnelId } as const
     outbound.send(to, garlic, now, out)
   }

@@ -89,7 +89,7 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
     this.#tendAll(now, out)
   }
 
-  /** Messages of types 18, 19, 25 and 26 from a neighbour. Owns their payloads. */
+  /** Messages of types 18, 19 and 25 from a neighbour. Owns their payloads. */
   handle(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
     if (isExpired(message, this.#table.clock.wall(now))) return
     switch (message.type) {
@@ -104,25 +104,26 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
       case MessageType.ShortTunnelBuild:
         if (!this.#builder.reply(from, message, now, out)) this.#transit.build(from, message, now, out)
         return
-      case MessageType.OutboundTunnelBuildReply:
-        this.#builder.reply(from, message, now, out)
-        return
       default:
         return
     }
   }
 
-  /** Messages of types 25 and 26 out of garlic or out of one of our tunnels. */
-  handleUnwrapped(message: I2npMessage, now: Millis, out: TunnelSink): void {
+  /**
+   * Messages whose sender is nobody in particular: type 26 out of a tunnel of `pool`, type 25 out of garlic, or of somebody's
+   * tunnel that ends here.
+   */
+  handleUnwrapped(message: I2npMessage, pool: PoolId | undefined, now: Millis, out: TunnelSink): void {
     if (isExpired(message, this.#table.clock.wall(now))) return
-    if (message.type === MessageType.OutboundTunnelBuildReply)
-      this.#builder.reply(undefined, message, now, out)
-    else if (message.type === MessageType.ShortTunnelBuild) this.#transit.build(undefined, message, now, out)
+    if (pool !== undefined) {
+      if (message.type === MessageType.OutboundTunnelBuildReply) this.#builder.reply(pool, message, now, out)
+    } else if (message.type === MessageType.ShortTunnelBuild)
+      this.#transit.build(undefined, message, now, out)
   }
 
-  /** True when the DeliveryStatus answers one of our tests. */
-  deliveryStatus(message: I2npMessage, _now: Millis, out: TunnelSink): boolean {
-    return this.#tests.answered(message, out)
+  /** True when the DeliveryStatus, out of a tunnel of `pool`, answers one of our tests. */
+  deliveryStatus(message: I2npMessage, pool: PoolId, out: TunnelSink): boolean {
+    return this.#tests.answered(message, pool, out)
   }
 
   /** Its tunnels are built from the next `timeout` on, which is due at once. */

@@ -27,7 +27,7 @@ function message(network: Network, type: number, payload: Uint8Array): I2npMessa
 
 function give(network: Network, node: Node, from: Hash | undefined, m: I2npMessage): NetDbEvent[] {
   const before = node.events.length
-  network.do(node, (out) => node.db.handle(from, m, false, network.now, out))
+  network.do(node, (out) => node.db.handle(from, m, 'session', network.now, out))
   return node.events.slice(before)
 }
 
@@ -237,7 +237,7 @@ describe('lookups', () => {
     const found = network.leaseSet()
     network.do(node, (out) => node.db.lookupLeaseSet(found.hash, 1, network.now, out))
     const answer = store(network, found.hash, 3, found.bytes)
-    network.do(node, (out) => node.db.handle(undefined, answer, true, network.now, out))
+    network.do(node, (out) => node.db.handle(undefined, answer, { client: 1 }, network.now, out))
     const own = network.leaseSet()
     network.do(node, (out) => node.db.publishLeaseSet(1, own, network.now, out))
     expect(network.seen(node, 'lease-set').length).toBe(1)

@@ -104,7 +104,7 @@ describe('lease set lookups', () => {
     for (const f of floodfills) {
       const payload = writeDatabaseStore({ key: ls.hash, type: 3, data: ls.bytes })
       const message = { type: 1, id: 1, expiration: network.wall() + 8000, payload }
-      network.do(f, (out) => f.db.handle(undefined, message, false, network.now, out))
+      network.do(f, (out) => f.db.handle(undefined, message, 'session', network.now, out))
     }
     network.do(client, (out) => client.db.lookupLeaseSet(ls.hash, 1, network.now, out))
     network.run(2_000)
@@ -200,7 +200,9 @@ describe('answers', () => {
       payload: writeDatabaseSearchReply({ key, peers: [network.random.bytes(32)], from }),
     })
     const arrive = (m: ReturnType<typeof reply>, from?: Uint8Array): void =>
-      network.do(client, (out) => client.db.handle(from, m, from === undefined, network.now, out))
+      network.do(client, (out) =>
+        client.db.handle(from, m, from === undefined ? { client: 1 } : 'session', network.now, out),
+      )
     const sent = (): number =>
       network.seen(client, 'send').length + network.seen(client, 'send-garlic').length
 
@@ -232,7 +234,7 @@ describe('answers', () => {
     const arrive = (key: Uint8Array, data: Uint8Array): void => {
       const payload = writeDatabaseStore({ key, type: 3, data })
       const message = { type: 1, id: 1, expiration: network.wall() + 8000, payload }
-      network.do(client, (out) => client.db.handle(undefined, message, true, network.now, out))
+      network.do(client, (out) => client.db.handle(undefined, message, { client: 1 }, network.now, out))
     }
     arrive(ls.hash, ls.bytes)
     expect(client.db.leaseSets).toBe(0)

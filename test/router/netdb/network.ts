@@ -22,12 +22,15 @@ export const NET_ID = 99
 /** Noon UTC: far from the change of days unless a test wants it. */
 const NOON: number = Date.UTC(2026, 10, 22, 12)
 
+/** The tunnel id of the exploratory tunnel; a client's number is added for its own. */
+const EXPLORATORY = 1000
+
 export interface Node {
   readonly identity: LocalIdentity
   readonly key: HashKey
   readonly db: NetDb
   readonly events: NetDbEvent[]
-  readonly replyKeys: Map<string, { key: Uint8Array; tag: Uint8Array }>
+  readonly replyKeys: Map<string, { client: number | undefined; key: Uint8Array; tag: Uint8Array }>
   readonly clock: WallClock
   up: boolean
   connected: boolean
@@ -77,7 +80,9 @@ export class Network {
         maxRouters: 500,
         paths: {
           reply: (client) =>
-            node.paths ? { gateway: identity.identity.hash, tunnelId: 1000 + (client ?? 0) } : undefined,
+            node.paths
+              ? { gateway: identity.identity.hash, tunnelId: EXPLORATORY + (client ?? 0) }
+              : undefined,
         },
         connected: (hash) => node.connected && (this.#byKey.get(hashKey(hash))?.up ?? false),
       }),
@@ -173,29 +178,35 @@ export class Network {
     node.events.push(e)
     if (e.kind === 'send') {
       this.#deliver(e.kind, node, hashKey(e.to), e.message, (to) => {
-        this.do(to, (out) => to.db.handle(node.identity.identity.hash, e.message, false, this.now, out))
+        this.do(to, (out) => to.db.handle(node.identity.identity.hash, e.message, 'session', this.now, out))
       })
     } else if (e.kind === 'send-garlic') {
       this.#deliver(e.kind, node, hashKey(e.to), e.message, (to) => {
-        this.do(to, (out) => to.db.handle(undefined, e.message, false, this.now, out))
+        this.do(to, (out) => to.db.handle(undefined, e.message, 'session', this.now, out))
       })
     } else if (e.kind === 'send-tunnel') {
-      this.#deliver(e.kind, node, hashKey(e.gateway), e.message, (to) => this.#fromTunnel(to, e.message))
+      this.#deliver(e.kind, node, hashKey(e.gateway), e.message, (to) =>
+        this.#fromTunnel(to, e.tunnelId, e.message),
+      )
     } else if (e.kind === 'reply-key') {
-      node.replyKeys.set(hashKey(e.tag), { key: e.key, tag: e.tag })
+      node.replyKeys.set(hashKey(e.tag), e)
     }
   }
 
-  #fromTunnel(to: Node, message: I2npMessage): void {
+  #fromTunnel(to: Node, tunnelId: number, message: I2npMessage): void {
+    const client = tunnelId === EXPLORATORY ? undefined : tunnelId - EXPLORATORY
     let inner: I2npMessage | undefined = message
     if (message.type === MessageType.Garlic) {
       const data = readGarlic(new Reader(message.payload))
       const known = to.replyKeys.get(hashKey(data.subarray(0, 8)))
-      inner = known === undefined ? undefined : unwrapWithKey(known.key, known.tag, data)?.message
+      inner =
+        known === undefined || known.client !== client
+          ? undefined
+          : unwrapWithKey(known.key, known.tag, data)?.message
     }
     if (inner === undefined) return
     const opened = inner
-    this.do(to, (out) => to.db.handle(undefined, opened, true, this.now, out))
+    this.do(to, (out) => to.db.handle(undefined, opened, { client }, this.now, out))
   }
 
   #deliver(how: string, from: Node, toKey: HashKey, message: I2npMessage, run: (to: Node) => void): void {

@@ -49,7 +49,7 @@ export class Node {
   readonly locals: I2npMessage[] = []
   /** Chosen hops, when a test wants to say them. */
   path: ((direction: string, length: number) => readonly Node[] | undefined) | undefined
-  readonly #keys: { key: Uint8Array; tag: Uint8Array }[] = []
+  readonly #keys: { pool: PoolId; key: Uint8Array; tag: Uint8Array }[] = []
   readonly #net: Net
 
   constructor(net: Net, limits: TransitLimits) {
@@ -98,32 +98,34 @@ export class Node {
     }
     const garlic = readGarlic(new Reader(message.payload))
     for (const clove of unwrapForRouter(this.local.encryption, garlic, clock.wall(now)) ?? [])
-      this.clove(clove)
+      this.clove(clove, undefined)
   }
 
   fromTunnel(from: PoolId, message: I2npMessage): void {
     if (message.type === MessageType.Garlic) {
       const garlic = readGarlic(new Reader(message.payload))
-      for (const { key, tag } of this.#keys) {
+      for (const { pool, key, tag } of this.#keys) {
         const clove =
-          hashKey(tag) === hashKey(garlic.subarray(0, 8)) ? unwrapWithKey(key, tag, garlic) : undefined
+          pool === from && hashKey(tag) === hashKey(garlic.subarray(0, 8))
+            ? unwrapWithKey(key, tag, garlic)
+            : undefined
         if (clove !== undefined) {
-          this.clove(clove)
+          this.clove(clove, from)
           return
         }
       }
     }
     if (message.type === MessageType.OutboundTunnelBuildReply) {
-      this.tunnels.handleUnwrapped(message, this.#net.now, this)
+      this.tunnels.handleUnwrapped(message, from, this.#net.now, this)
       return
     }
     this.received.push({ pool: from, message, at: this.#net.now })
   }
 
-  clove({ message }: Clove): void {
+  clove({ message }: Clove, pool: PoolId | undefined): void {
     const { now } = this.#net
-    if (message.type === MessageType.DeliveryStatus) this.tunnels.deliveryStatus(message, now, this)
-    else this.tunnels.handleUnwrapped(message, now, this)
+    if (message.type !== MessageType.DeliveryStatus) this.tunnels.handleUnwrapped(message, pool, now, this)
+    else if (pool !== undefined) this.tunnels.deliveryStatus(message, pool, this)
   }
 
   count(kind: TunnelEvent['kind'], what?: string): number {

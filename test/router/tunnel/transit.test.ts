@@ -174,6 +174,7 @@ describe('build requests', () => {
     const unwrapped = (payload: Uint8Array): void =>
       a.router.tunnels.handleUnwrapped(
         { type: 25, id: 1, expiration: START + 5000, payload: Uint8Array.from(payload) },
+        undefined,
         0,
         a.router,
       )
@@ -376,8 +377,9 @@ describe('random bytes', () => {
       }
       const message = { type, id: i, expiration: START + 1000, payload }
       a.router.tunnels.handle(a.self, message, 0, a.router)
-      a.router.tunnels.handleUnwrapped({ ...message, payload: Uint8Array.from(payload) }, 0, a.router)
-      a.router.tunnels.deliveryStatus(message, 0, a.router)
+      const unwrapped = { ...message, payload: Uint8Array.from(payload) }
+      a.router.tunnels.handleUnwrapped(unwrapped, i % 2 === 0 ? 1 : undefined, 0, a.router)
+      a.router.tunnels.deliveryStatus(message, 1, a.router)
     }
     expect([a.sent.length, a.count]).toEqual([0, 0])
   })
