@@ -83,6 +83,11 @@ export class Announcer {
     return this.#current
   }
 
+  /** Those that a dialler may have heard of. */
+  get epochs(): readonly Uint8Array[] {
+    return [this.#current, this.#former].flatMap((a) => (a === undefined ? [] : [a.epoch]))
+  }
+
   get next(): Millis {
     return this.#next
   }

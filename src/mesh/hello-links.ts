@@ -7,10 +7,13 @@ import type { Endpoint, LinkId, Sink } from '../base/core.ts'
 import type { Random } from '../base/random.ts'
 import { HelloInitiator, type HelloPeer, HelloResponder } from '../protocol/hello/hello.ts'
 import type { HelloPayload } from '../protocol/hello/payload.ts'
+import type { Heard } from './heard.ts'
 
 // Implementation constants
 /** Of both roles together: each costs an X25519 key and 2 KiB. */
 const MAX_LINKS = 64
+/** Strangers can open links too, from as many addresses as they like: they must leave room for ours. */
+const MAX_ACCEPTED = 48
 const MAX_ACCEPTED_PER_ADDRESS = 4
 /** Three flights on one link, and the TCP handshake with a retransmission or two. */
 const HELLO_TIMEOUT: Millis = 10_000
@@ -69,20 +72,20 @@ export class HelloLinks {
   }
 
   /** Our own connection, asked for by `tcpOpen`. Returns when it must be done. */
-  dialled(id: LinkId, to: Endpoint, heardKey: string, now: Millis): Millis {
-    return this.#add(id, to, heardKey, new HelloInitiator(this.#psk, this.#random), now)
+  dialled(id: LinkId, to: Endpoint, heard: Pick<Heard, 'key' | 'epoch'>, now: Millis): Millis {
+    return this.#add(id, to, heard.key, new HelloInitiator(this.#psk, heard.epoch, this.#random), now)
   }
 
   /** False when there are too many already. */
   mayAccept(address: string): boolean {
-    let n = 0
-    for (const l of this.#links.values()) if (l.from.address === address && l.heardKey === undefined) n++
-    return n < MAX_ACCEPTED_PER_ADDRESS && !this.full
+    const accepted = [...this.#links.values()].filter((l) => l.heardKey === undefined)
+    const there = accepted.filter((l) => l.from.address === address).length
+    return there < MAX_ACCEPTED_PER_ADDRESS && accepted.length < MAX_ACCEPTED && !this.full
   }
 
-  /** Returns when it must be done. */
-  accepted(id: LinkId, from: Endpoint, now: Millis): Millis {
-    return this.#add(id, from, undefined, new HelloResponder(this.#psk, this.#random), now)
+  /** `epochs` are ours on that link. Returns when it must be done. */
+  accepted(id: LinkId, from: Endpoint, epochs: readonly Uint8Array[], now: Millis): Millis {
+    return this.#add(id, from, undefined, new HelloResponder(this.#psk, epochs, this.#random), now)
   }
 
   connected(id: LinkId, now: Millis, out: Sink<never>): void {

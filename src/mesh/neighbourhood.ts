@@ -211,14 +211,12 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
   accepted(id: LinkId, from: Endpoint, now: Millis, out: Out): void {
     const link = this.#links.get(zoneOf(from.address) ?? '')
     const welcome =
-      link?.announcer !== undefined &&
-      this.#withinRate(this.#helloRates, HELLOS, from.address, now) &&
-      this.#hellos.mayAccept(from.address)
-    if (!welcome) {
+      this.#withinRate(this.#helloRates, HELLOS, from.address, now) && this.#hellos.mayAccept(from.address)
+    if (link?.announcer === undefined || !welcome) {
       out.tcpEnd(id, true)
       return
     }
-    this.#timers.set(`hello ${id}`, this.#hellos.accepted(id, from, now))
+    this.#timers.set(`hello ${id}`, this.#hellos.accepted(id, from, link.announcer.epochs, now))
   }
 
   connected(id: LinkId, now: Millis, out: Out): void {
@@ -304,7 +302,7 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
     }
     if (this.#log.enabled('debug')) this.#log.write('debug', `dialling ${address} port ${port}`)
     const id = out.tcpOpen({ address, port })
-    this.#timers.set(`hello ${id}`, this.#hellos.dialled(id, { address, port }, key, now))
+    this.#timers.set(`hello ${id}`, this.#hellos.dialled(id, { address, port }, heard, now))
   }
 
   #arrived(step: HelloArrived, now: Millis, out: Out): void {

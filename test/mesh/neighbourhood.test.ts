@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { newAnnouncement } from '../../src/mesh/announcement.ts'
 import { linkLocalBytes } from '../../src/mesh/link.ts'
 import { meshKeys } from '../../src/mesh/secret.ts'
+import { MESSAGE_1 } from '../../src/protocol/hello/hello.ts'
 import { Air, KEYS, PRIVATE, type ToyNode, toRecords } from './segment.ts'
 
 const DISCOVERY = 5_000
@@ -199,6 +200,13 @@ describe('loss and return', () => {
     expect(air.nextLink).toBe(links)
     expectOneSessionEach(nodes)
     for (const n of nodes) expect(n.listening.size).toBeLessThanOrEqual(2)
+    for (let i = 0; i < 120; i++) {
+      air.run(60_000)
+      const open = nodes.filter((n) => n.listening.size > 1).length
+      // The port of a former epoch is open for half a minute of each quarter of an hour at most.
+      if (open > 0) air.run(31_000)
+      for (const n of nodes) if (open > 0) expect(n.listening.size).toBe(1)
+    }
     for (const n of nodes) expect(n.core.status().heard).toBe(2)
   })
 })
@@ -295,6 +303,39 @@ describe('what comes in', () => {
     }
     expect(air.nextLink).toBe(links)
     expectOneSessionEach([a, b])
+  })
+
+  test('a recorded message 1 is answered by no other member, and by its receiver for two epochs at most', () => {
+    const air = new Air(1)
+    const [a, b] = [air.node().up(), air.node().up()]
+    const first = new Set<Uint8Array>()
+    for (const n of [a, b]) {
+      const send = n.tcpData.bind(n)
+      n.tcpData = (id, bytes) => {
+        if (bytes.length === MESSAGE_1) first.add(bytes)
+        send(id, bytes)
+      }
+    }
+    air.until(() => allConnected([a, b]), 10_000)
+    const recorded = [...first]
+    const c = air.node().up()
+    air.run(5_000)
+    const answers = (n: ToyNode): number => {
+      let sent = 0
+      const out: ToyNode = Object.create(n, { tcpData: { value: () => sent++ } }) as ToyNode
+      let id = 5_000
+      for (const m1 of recorded) {
+        n.core.accepted(++id, { address: `fe80::5:${id}%wlan0`, port: 5 }, air.now, out)
+        n.core.received(id, m1, air.now, out)
+        n.core.closed(id, air.now, out)
+      }
+      return sent
+    }
+    expect(recorded.length).toBeGreaterThan(0)
+    expect(answers(a) + answers(b)).toBeGreaterThan(0)
+    expect(answers(c)).toBe(0)
+    air.run(2.5 * 3_600_000)
+    expect(answers(a) + answers(b)).toBe(0)
   })
 
   test('own echo, global sources, other interfaces and junk are ignored', () => {

@@ -4,12 +4,15 @@
  * a payload each. All sizes are fixed, so nothing stands in clear but two ephemeral keys.
  *
  * Knowing the mesh's key is all it proves. Who the other one is, NTCP2 finds out.
+ *
+ * The prologue names the announcer's epoch. Else a message 1 that was recorded once would be answered by every member, anywhere and
+ * for ever: a stranger who replays it would learn which machines are of the same mesh.
  */
-import { utf8 } from '../../base/bytes.ts'
+import { concat, utf8 } from '../../base/bytes.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { open, seal } from '../../crypto/aead.ts'
-import { generateX25519 } from '../../crypto/x25519.ts'
+import { generateX25519, type X25519KeyPair } from '../../crypto/x25519.ts'
 import { HANDSHAKE_OVERHEAD, NNpsk0 } from './nnpsk0.ts'
 import { type HelloPayload, PAYLOAD_SIZE, readHelloPayload, writeHelloPayload } from './payload.ts'
 
@@ -31,9 +34,9 @@ export class HelloInitiator {
   readonly #noise: NNpsk0
   readonly #message2 = new Gathered(MESSAGE_2)
 
-  /** `psk` is the mesh's Kh. */
-  constructor(psk: Uint8Array, random: Random) {
-    this.#noise = new NNpsk0(psk, PROLOGUE, generateX25519(random))
+  /** `psk` is the mesh's Kh, `epoch` the announcer's as announced. */
+  constructor(psk: Uint8Array, epoch: Uint8Array, random: Random) {
+    this.#noise = new NNpsk0(psk, concat(PROLOGUE, epoch), generateX25519(random))
   }
 
   /** Message 1. */
@@ -56,31 +59,41 @@ export class HelloInitiator {
 
 /** The announcer's side: `receive` until 'request', `reply`, `receive` until it answers. */
 export class HelloResponder {
-  readonly #noise: NNpsk0
+  readonly #psk: Uint8Array
+  readonly #epochs: readonly Uint8Array[]
+  readonly #e: X25519KeyPair
   readonly #message1 = new Gathered(MESSAGE_1)
   readonly #message3 = new Gathered(MESSAGE_3)
+  #noise: NNpsk0 | undefined
   #replied = false
 
-  constructor(psk: Uint8Array, random: Random) {
-    this.#noise = new NNpsk0(psk, PROLOGUE, generateX25519(random))
+  /** `epochs` are those of ours that the dialler may have heard of. */
+  constructor(psk: Uint8Array, epochs: readonly Uint8Array[], random: Random) {
+    this.#psk = psk
+    this.#epochs = epochs
+    this.#e = generateX25519(random)
   }
 
   /** Undefined while a message is incomplete. */
   receive(bytes: Uint8Array): HelloPeer | 'request' | 'failed' | undefined {
     if (this.#replied) {
       const rest = this.#message3.add(bytes)
-      return rest && opened(open(this.#noise.split()[0], 0, undefined, this.#message3.bytes), rest)
+      return rest && opened(open(this.#noise!.split()[0], 0, undefined, this.#message3.bytes), rest)
     }
     const rest = this.#message1.add(bytes)
     if (rest === undefined) return undefined
     // A dialler has nothing more to say before it hears message 2.
-    return rest.length === 0 && this.#noise.readMessage1(this.#message1.bytes) ? 'request' : 'failed'
+    if (rest.length > 0) return 'failed'
+    this.#noise = this.#epochs
+      .map((epoch) => new NNpsk0(this.#psk, concat(PROLOGUE, epoch), this.#e))
+      .find((noise) => noise.readMessage1(this.#message1.bytes) !== undefined)
+    return this.#noise === undefined ? 'failed' : 'request'
   }
 
   /** Message 2; undefined when the dialler's key was no good. */
   reply(own: HelloPayload): Uint8Array | undefined {
     this.#replied = true
-    return this.#noise.writeMessage2(writeHelloPayload(own))
+    return this.#noise?.writeMessage2(writeHelloPayload(own))
   }
 }
 

@@ -19,6 +19,7 @@ import {
 
 const random = seededRandom(1)
 const KH = random.bytes(32)
+const EPOCH = random.bytes(8)
 
 function payload(n: number): HelloPayload {
   return {
@@ -35,8 +36,8 @@ const B = payload(2)
 
 /** All that crosses the stream, fed in pieces of `size`. */
 function talk(size: number, rest: Uint8Array = new Uint8Array(0)) {
-  const dialler = new HelloInitiator(KH, random)
-  const announcer = new HelloResponder(KH, random)
+  const dialler = new HelloInitiator(KH, EPOCH, random)
+  const announcer = new HelloResponder(KH, [EPOCH], random)
   const m1 = dialler.request()
   expect(
     pieces(m1, size)
@@ -78,11 +79,11 @@ describe('hello', () => {
   })
 
   test('waits for every truncation', () => {
-    const dialler = new HelloInitiator(KH, random)
+    const dialler = new HelloInitiator(KH, EPOCH, random)
     const m1 = dialler.request()
     for (let n = 0; n < MESSAGE_1; n++)
-      expect(new HelloResponder(KH, random).receive(m1.subarray(0, n))).toBeUndefined()
-    const announcer = new HelloResponder(KH, random)
+      expect(new HelloResponder(KH, [EPOCH], random).receive(m1.subarray(0, n))).toBeUndefined()
+    const announcer = new HelloResponder(KH, [EPOCH], random)
     announcer.receive(m1)
     const m2 = announcer.reply(B)!
     expect(dialler.receive(m2.subarray(0, -1))).toBeUndefined()
@@ -93,39 +94,56 @@ describe('hello', () => {
   })
 
   test('another key, junk or any flipped byte fails', () => {
-    const m1 = new HelloInitiator(KH, random).request()
-    expect(new HelloResponder(random.bytes(32), random).receive(m1)).toBe('failed')
-    expect(new HelloResponder(KH, random).receive(random.bytes(MESSAGE_1))).toBe('failed')
+    const m1 = new HelloInitiator(KH, EPOCH, random).request()
+    expect(new HelloResponder(random.bytes(32), [EPOCH], random).receive(m1)).toBe('failed')
+    expect(new HelloResponder(KH, [EPOCH], random).receive(random.bytes(MESSAGE_1))).toBe('failed')
     for (let i = 0; i < MESSAGE_1; i++) {
       const bad = new Uint8Array(m1)
       bad[i]! ^= 1
-      expect(new HelloResponder(KH, random).receive(bad)).toBe('failed')
+      expect(new HelloResponder(KH, [EPOCH], random).receive(bad)).toBe('failed')
     }
-    expect(new HelloResponder(KH, random).receive(concat(m1, random.bytes(1)))).toBe('failed')
-    expect(new HelloInitiator(KH, random).receive(random.bytes(MESSAGE_2))).toBe('failed')
+    expect(new HelloResponder(KH, [EPOCH], random).receive(concat(m1, random.bytes(1)))).toBe('failed')
+    expect(new HelloInitiator(KH, EPOCH, random).receive(random.bytes(MESSAGE_2))).toBe('failed')
   })
 
   test('a flipped byte in messages 2 and 3 fails', () => {
     for (const at of [0, 31, 32, 500, MESSAGE_3 - 1]) {
-      const dialler = new HelloInitiator(KH, random)
-      const announcer = new HelloResponder(KH, random)
+      const dialler = new HelloInitiator(KH, EPOCH, random)
+      const announcer = new HelloResponder(KH, [EPOCH], random)
       announcer.receive(dialler.request())
       const m2 = announcer.reply(B)!
       const bad2 = new Uint8Array(m2)
       bad2[at]! ^= 4
-      const other = new HelloInitiator(KH, random)
+      const other = new HelloInitiator(KH, EPOCH, random)
       other.request()
       expect(other.receive(m2)).toBe('failed')
       dialler.receive(m2)
       const m3 = dialler.confirm(A)
       m3[at]! ^= 4
       expect(announcer.receive(m3)).toBe('failed')
-      const again = new HelloInitiator(KH, seededRandom(5))
-      const answerer = new HelloResponder(KH, random)
+      const again = new HelloInitiator(KH, EPOCH, seededRandom(5))
+      const answerer = new HelloResponder(KH, [EPOCH], random)
       answerer.receive(again.request())
       const reply = answerer.reply(B)!
       reply[at]! ^= 4
       expect(again.receive(reply)).toBe('failed')
+    }
+  })
+
+  test('is for one epoch of the announcer, its present or its last one', () => {
+    const m1 = new HelloInitiator(KH, EPOCH, random).request()
+    const other = random.bytes(8)
+    expect(new HelloResponder(KH, [other], random).receive(m1)).toBe('failed')
+    expect(new HelloResponder(KH, [], random).receive(m1)).toBe('failed')
+    for (const epochs of [
+      [other, EPOCH],
+      [EPOCH, other],
+    ]) {
+      const dialler = new HelloInitiator(KH, EPOCH, random)
+      const announcer = new HelloResponder(KH, epochs, random)
+      expect(announcer.receive(dialler.request())).toBe('request')
+      expect(dialler.receive(announcer.reply(B)!)).toMatchObject({ payload: B })
+      expect(announcer.receive(dialler.confirm(A))).toMatchObject({ payload: A })
     }
   })
 
