@@ -29,6 +29,8 @@ import { transportKeys } from './transport-keys.ts'
 // Implementation constants
 /** Identities are free: more sessions than a neighbourhood can hold are an attack. */
 const MAX_PEERS = 256
+/** Neighbours share a link, not an uplink: what it carries is theirs as much as ours. */
+const LINK = bandwidth('X')
 
 export async function startMeshFace(context: FaceContext): Promise<Face> {
   const face = new MeshFace(context)
@@ -66,14 +68,13 @@ class MeshFace implements Face {
     // Not by the mesh's name: two meshes may share it.
     this.#siteKeys = `site-mesh-${toBase32(hmacSha256(keys.hello, utf8('site keys')).subarray(0, 5))}`
     const ntcp2 = transportKeys(faceFolder, random)
-    const share = bandwidth(config.public.bandwidth)
     const router = new Router(
       {
         local: faceFolder.routerKeys(random),
         ntcp2,
         self: {
           netId: keys.netId,
-          bandwidth: share.letter,
+          bandwidth: LINK.letter,
           floodfill: true,
           hidden: false,
           congestion: '',
@@ -84,7 +85,7 @@ class MeshFace implements Face {
         meshRule: true,
         allowReservedRanges: false,
         maxPeers: Math.min(MAX_PEERS, config.limits.peers),
-        transit: transitLimits(config, share, true),
+        transit: transitLimits(config, LINK, true),
         random,
         clock: this.#clock,
         log,
@@ -179,7 +180,7 @@ class MeshFace implements Face {
         note: sentence,
         hops: router.hops,
         reachable: 'ok',
-        limit: bandwidth(this.#context.config.public.bandwidth).bytesPerSecond,
+        limit: LINK.bytesPerSecond,
         waitingFor: neighbourhood.status().waitingFor ?? router.waitingFor(),
       },
       this.#meter,
@@ -203,7 +204,7 @@ class MeshFace implements Face {
     this.#services?.setClientTunnels(budget.clientTunnels)
     this.#core.neighbourhood.setCadence(budget.announceInterval, budget.onBattery)
     const { config } = this.#context
-    const { maxTransit, ...limits } = transitLimits(config, bandwidth(config.public.bandwidth), true)
+    const { maxTransit, ...limits } = transitLimits(config, LINK, true)
     this.#core.router.tunnels.setLimits({
       ...limits,
       maxTransit: Math.round(maxTransit * budget.transitShare),
