@@ -201,15 +201,15 @@ export class Destination {
       remote.waiting.push(payload)
       return
     }
-    const cloves: Clove[] = [
-      {
-        delivery: { kind: 'destination', hash: to },
-        message: this.#message(MessageType.Data, writeData(payload), wall),
-      },
-    ]
-    // Who gets a New Session message may know nothing of us.
+    const cloves: Clove[] = []
+    // Who gets a New Session message may know nothing of us. First: i2pd handles cloves in order, and drops a stream that
+    // opens before it knows where to answer.
     const bundle = this.#leaseSetClove(remote, !this.#ratchets.established(key, now), now)
     if (bundle !== undefined) cloves.push(bundle)
+    cloves.push({
+      delivery: { kind: 'destination', hash: to },
+      message: this.#message(MessageType.Data, writeData(payload), wall),
+    })
     const sealed = this.#ratchets.encrypt(key, cloves, { ack: bundle !== undefined }, now)
     if (sealed === undefined) return // counts as lost on the way
     if (bundle !== undefined) remote.ackAwaited = sealed.ackId
