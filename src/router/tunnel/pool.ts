@@ -19,7 +19,7 @@ import type {
 // Implementation constants
 /** Attempts under way for one direction: its quantity, and as many again to replace slow ones. */
 const MAX_BUILDS_PER_SIDE = 8
-/** A side without tunnels does not wait for a build's time-out before it tries elsewhere. */
+/** A side that has nothing of its length does not wait for a build's time-out before it tries elsewhere. */
 const IMPATIENT_AFTER: Millis = 1500
 /** Pauses after failures: from this, doubled each time, up to a bound; shorter for a side that has nothing. */
 const FIRST_PAUSE: Millis = 500
@@ -92,18 +92,25 @@ export class Side<T extends OwnTunnel = OwnTunnel> implements Due {
     return this.tunnels.filter((t) => !t.retiring)
   }
 
-  /** How many builds to start. */
+  /** Whether it has no tunnel of its length, as at first and when that has changed. */
+  get wanting(): boolean {
+    return !this.tunnels.some((t) => t.hops.length === this.length)
+  }
+
+  /** How many builds to start. Those under way for another length do not count. */
   missing(now: Millis): number {
-    const empty = this.tunnels.length === 0
+    const { wanting } = this
     let expected = 0
-    for (const b of this.building) if (!empty || b.startedAt + IMPATIENT_AFTER > now) expected++
+    for (const b of this.building) {
+      if (b.routers.length === this.length && (!wanting || b.startedAt + IMPATIENT_AFTER > now)) expected++
+    }
     const missing = this.quantity - this.fresh().length - expected
     return Math.min(missing, MAX_BUILDS_PER_SIDE - this.building.size)
   }
 
-  /** When a side without tunnels gives up waiting for its youngest build. */
+  /** When a side that is wanting gives up waiting for its youngest build. */
   impatientAt(): Millis | undefined {
-    if (this.tunnels.length > 0 || this.building.size >= MAX_BUILDS_PER_SIDE) return undefined
+    if (!this.wanting || this.building.size >= MAX_BUILDS_PER_SIDE) return undefined
     let latest: Millis | undefined
     for (const b of this.building) if (latest === undefined || b.startedAt > latest) latest = b.startedAt
     return latest === undefined ? undefined : latest + IMPATIENT_AFTER
@@ -112,7 +119,7 @@ export class Side<T extends OwnTunnel = OwnTunnel> implements Due {
   /** A build failed: several that fail together count once. */
   failed(now: Millis, random: Random): void {
     if (now < this.retryAt) return
-    const bound = this.tunnels.length === 0 ? MAX_PAUSE_EMPTY : MAX_PAUSE
+    const bound = this.wanting ? MAX_PAUSE_EMPTY : MAX_PAUSE
     const pause = Math.min(FIRST_PAUSE * 2 ** Math.min(this.#failures, 20), bound)
     this.#failures++
     this.retryAt = now + jitter(random, pause, PAUSE_JITTER)

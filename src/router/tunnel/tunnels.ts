@@ -227,7 +227,7 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
   peersChanged(now: Millis, out: TunnelSink): void {
     for (const pool of this.#pools.values()) {
       for (const side of sides(pool)) {
-        if (side.tunnels.length > 0 || side.missing(now) <= 0) continue
+        if (!side.wanting || side.missing(now) <= 0) continue
         const at = side.triedAt + MIN_BETWEEN_CHOICES
         side.retryAt = Math.min(side.retryAt, at)
         if (at > now) this.#table.deadlines.set(side, at)
@@ -304,13 +304,13 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
   outboundBuilt(side: Side<OutboundTunnel>, tunnel: OutboundTunnel, now: Millis, out: TunnelSink): void {
     this.#live(side, tunnel, tunnel.expiresAt)
     side.tunnels.push(tunnel)
-    this.#built(side, now, out)
+    this.#built(side, tunnel, now, out)
   }
 
   inboundBuilt(side: Side<InboundTunnel>, tunnel: InboundTunnel, now: Millis, out: TunnelSink): void {
     this.#live(side, tunnel, tunnel.closeAt)
     side.tunnels.push(tunnel)
-    this.#built(side, now, out)
+    this.#built(side, tunnel, now, out)
   }
 
   buildFailed(side: Side, now: Millis, out: TunnelSink): void {
@@ -339,7 +339,9 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
     return undefined
   }
 
-  #built(side: Side, now: Millis, out: TunnelSink): void {
+  #built(side: Side, tunnel: OwnTunnel, now: Millis, out: TunnelSink): void {
+    // The length may have changed while it was built.
+    tunnel.retiring = tunnel.hops.length !== side.length
     side.succeeded()
     this.#changed(side, out)
     // The path that other pools waited for.

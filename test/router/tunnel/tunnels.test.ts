@@ -246,6 +246,34 @@ describe('tunnels', () => {
     expect(a.tunnels.inbound(id).some((t) => t.zeroHop)).toBe(false)
   })
 
+  it('of another length are wanted while tunnels are being built', () => {
+    const net = new Net(12, 4)
+    const a = net.nodes[0]!
+    const id = start(a, net, 1)
+    net.run(5)
+    expect(a.tunnels.inboundHops(id)).toEqual([])
+    a.tunnels.setLength(id, 2, 2, net.now, a)
+    net.run(1000)
+    expect(a.tunnels.inbound(id)).toHaveLength(2)
+    const hops = new Map(a.tunnels.inboundHops(id).map((t) => [t.gatewayTunnelId, t.hops.length]))
+    expect(a.tunnels.inbound(id).map((t) => hops.get(t.gatewayTunnelId))).toEqual([2, 2])
+    for (let i = 0; i < 9; i++) expect(a.tunnels.outboundHops(id, net.random.bytes(32))).toHaveLength(2)
+  })
+
+  it('of another length do not wait for lost builds', () => {
+    const net = new Net(12, 4)
+    const a = net.nodes[0]!
+    const id = start(a, net, 1)
+    net.run(1000)
+    net.tap = ({ message }) => message.type !== MessageType.ShortTunnelBuild
+    a.tunnels.setLength(id, 2, 2, net.now, a)
+    net.run(1000)
+    net.tap = () => true
+    net.run(3000)
+    const hops = new Map(a.tunnels.inboundHops(id).map((t) => [t.gatewayTunnelId, t.hops.length]))
+    expect(a.tunnels.inbound(id).map((t) => hops.get(t.gatewayTunnelId))).toEqual([2, 2])
+  })
+
   it('keep a conversation in one tunnel until it is lost', () => {
     const net = new Net(12, 4)
     const a = net.nodes[0]!
