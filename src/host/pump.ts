@@ -285,6 +285,7 @@ export class Driven<E> implements Runner<E> {
   readonly #pump: Pump
   /** By what was asked for, its port resolved. */
   readonly #servers = new Map<string, Server>()
+  #closed = false
 
   constructor(pump: Pump, options: DriveOptions<E>) {
     const { core, onEvent, localAddress } = options
@@ -306,21 +307,29 @@ export class Driven<E> implements Runner<E> {
   }
 
   /**
-   * Accepts links for this core. `address` may be scoped; port 0 takes a free one. Resolves to where it listens, rejects when
-   * that cannot be had.
+   * Accepts links for this core. `address` may be scoped; port 0 takes a free one. Resolves to where it listens, or would have had
+   * it not been given up, and rejects when that cannot be had.
    */
   listen(address: string, port: number): Promise<Endpoint> {
     const server = createServer({ noDelay: true }, (socket) =>
       this.#pump.accept(socket, this as Driven<unknown>),
     )
     server.maxConnections = MAX_ACCEPTED
+    const asked = serverKey(address, port)
+    // At once, as it may be given up before it listens.
+    if (port !== 0 && !this.#servers.has(asked)) this.#servers.set(asked, server)
     return new Promise((resolve, reject) => {
-      server.once('error', reject)
+      server.once('error', (e) => {
+        if (this.#servers.get(asked) === server) this.#servers.delete(asked)
+        reject(e)
+      })
+      server.once('close', () => resolve({ address, port }))
       // With ipv6Only another socket may have the same port for IPv4.
       server.listen({ host: address, port, ipv6Only: isIP(address) === 6 }, () => {
         const bound = server.address()
         const at = { address, port: bound !== null && typeof bound === 'object' ? bound.port : port }
-        this.#servers.set(serverKey(at.address, at.port), server)
+        if (port === 0 && !this.#closed) this.#servers.set(serverKey(address, at.port), server)
+        if (this.#servers.get(serverKey(address, at.port)) !== server) server.close()
         resolve(at)
       })
     })
@@ -340,6 +349,7 @@ export class Driven<E> implements Runner<E> {
 
   /** The core is driven no more: its links are cut, its listening sockets closed. */
   close(): void {
+    this.#closed = true
     for (const server of this.#servers.values()) server.close()
     this.#servers.clear()
     this.#pump.forget(this as Driven<unknown>)

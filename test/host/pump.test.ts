@@ -229,6 +229,21 @@ describe('links', () => {
     })
     expect(refused).toMatchObject({ code: 'ECONNREFUSED' })
   })
+
+  test('what is given up before it listens never does', async () => {
+    const { db, where } = await linked()
+    db.unlisten(where.address, where.port)
+    const listening = db.listen(where.address, where.port)
+    db.unlisten(where.address, where.port)
+    await listening.catch(() => {})
+    const again = db.listen(where.address, where.port)
+    db.close()
+    await again.catch(() => {})
+    const refused = await new Promise((done) => {
+      netConnect(where.port, where.address).once('error', done).once('connect', done)
+    })
+    expect(refused).toMatchObject({ code: 'ECONNREFUSED' })
+  })
 })
 
 describe('turns', () => {
