@@ -21,9 +21,10 @@ import type { StreamSetEvent } from '../../protocol/streaming/events.ts'
 import { StreamSet } from '../../protocol/streaming/streams.ts'
 import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { Identity, LocalIdentity } from '../../protocol/structures/identity.ts'
-import type { Lease } from '../../protocol/structures/lease.ts'
+import { type Lease, MAX_LEASES } from '../../protocol/structures/lease.ts'
 import { type LeaseSet, readLeaseSet, verifyLeaseSet } from '../../protocol/structures/lease-set.ts'
 import { signLeaseSet2 } from '../../protocol/structures/lease-set2.ts'
+import { KeyClaims } from './claims.ts'
 import { Remote } from './remote.ts'
 
 // Specification constants
@@ -41,6 +42,8 @@ const FLAG_UNPUBLISHED = 0x02
 
 /** Far destinations known at once by one of ours: a busy site's clients; the least recently used goes first. */
 const MAX_REMOTES = 1024
+/** How far the date of our lease set may run ahead of the clock when it changes more than once a second. */
+const MAX_LEAD: Millis = 60_000
 /** Our lease set is sent along again when it was not acknowledged within this. */
 const LEASE_SET_RESEND: Millis = 2_000
 /** Destinations written to within this, so many at most, are told of a new lease set at once. */
@@ -85,8 +88,7 @@ export class Destination {
   readonly #log: Log
   readonly #ratchets: RatchetSessions
   readonly #remotes = new Lru<HashKey, Remote>(MAX_REMOTES)
-  /** Ratchet static key to destination hash, for senders whose lease set proved the key. */
-  readonly #byKey = new Lru<HashKey, Hash>(MAX_REMOTES)
+  readonly #claims = new KeyClaims(MAX_REMOTES)
   readonly #streamEvents: StreamSetEvent[] = []
   #leaseSet: LeaseSet | undefined
   #leaseSetNumber = 0
@@ -122,16 +124,19 @@ export class Destination {
     return this.#leaseSet
   }
 
-  /** The inbound tunnels of our pool have changed. */
+  /** The inbound tunnels of our pool have changed; newest first. */
   leasesChanged(leases: readonly Lease[], now: Millis, out: DestinationSink): void {
     if (leases.length === 0) return
     const wall = this.#clock.wall(now)
-    const published = Math.max(seconds(wall), seconds(this.#leaseSet?.published ?? 0) + 1) * 1000
+    const last = this.#leaseSet?.published ?? 0
+    // Newer than the last, unless a clock that went back has made its date one that nobody believes.
+    const newer = last > wall + MAX_LEAD ? 0 : seconds(last) + 1
+    const published = Math.max(seconds(wall), newer) * 1000
     this.#leaseSet = signLeaseSet2(
       {
         published,
-        expires: leases.reduce((end, l) => Math.max(end, l.end), 0),
-        leases,
+        expires: leases.reduce((end, l) => Math.max(end, l.end), published),
+        leases: leases.slice(0, MAX_LEASES),
         encryptionKeys: [{ type: ENCRYPTION_X25519, key: this.local.encryption.publicKey }],
         flags: this.#published ? 0 : FLAG_UNPUBLISHED,
         options: new Map(),
@@ -168,7 +173,8 @@ export class Destination {
       opened.remoteKey === undefined ? undefined : this.#binding(opened.remoteKey, opened.cloves, now, out)
     if (from !== undefined && opened.acked.length > 0) this.#acknowledged(from, opened.acked)
     for (const clove of opened.cloves) {
-      if (clove.message.type === MessageType.Data) this.#data(clove.message, from, now, out)
+      if (clove.message.type === MessageType.Data && this.#isFor(clove))
+        this.#data(clove.message, from, now, out)
     }
   }
 
@@ -242,12 +248,14 @@ export class Destination {
     this.streams.timeout(now, this.#streamSink)
     this.drainStreams(now, out)
     for (const due of this.#ratchets.timeout(now)) {
-      const hash = this.#byKey.get(hashKey(due.remoteKey))
-      const remote = hash === undefined ? undefined : this.#remotes.get(hashKey(hash))
       const wall = this.#clock.wall(now)
-      const lease = remote?.lease(now, wall, this.#random)
-      if (remote !== undefined && lease !== undefined)
-        this.#emit(remote, lease, due.message, wall, now, out, false)
+      // To everyone who may be meant: only the key's owner can read it.
+      for (const hash of this.#claims.all(due.remoteKey)) {
+        const remote = this.#remotes.get(hashKey(hash))
+        const lease = remote?.lease(now, wall, this.#random)
+        if (remote !== undefined && lease !== undefined)
+          this.#emit(remote, lease, due.message, wall, now, out, false)
+      }
     }
   }
 
@@ -332,9 +340,11 @@ export class Destination {
     for (const clove of cloves) {
       if (clove.message.type !== MessageType.DatabaseStore) continue
       const leaseSet = this.#bundled(clove.message)
-      if (leaseSet?.encryptionKeys.some((k) => sameBytes(k.key, remoteKey))) this.#learn(leaseSet, now, out)
+      if (!leaseSet?.encryptionKeys.some((k) => sameBytes(k.key, remoteKey))) continue
+      this.#claims.add(remoteKey, leaseSet.hash, true)
+      this.#learn(leaseSet, now, out)
     }
-    return this.#byKey.get(hashKey(remoteKey))
+    return this.#claims.owner(remoteKey)
   }
 
   #bundled(message: I2npMessage): LeaseSet | undefined {
@@ -350,8 +360,14 @@ export class Destination {
     const remote = this.#remote(leaseSet.hash)
     remote.learn(leaseSet)
     const key = remote.encryptionKey
-    if (key !== undefined) this.#byKey.set(hashKey(key), leaseSet.hash)
+    if (key !== undefined) this.#claims.add(key, leaseSet.hash, false)
     for (let n = remote.waiting.size; n > 0; n--) this.send(leaseSet.hash, remote.waiting.shift()!, now, out)
+  }
+
+  #isFor({ delivery }: Clove): boolean {
+    return (
+      delivery.kind === 'local' || (delivery.kind === 'destination' && sameBytes(delivery.hash, this.hash))
+    )
   }
 
   #acknowledged(from: Hash, acked: readonly number[]): void {
