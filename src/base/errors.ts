@@ -5,17 +5,6 @@ export class MalformedError extends Error {
   override readonly name = 'MalformedError'
 }
 
-/** Legal bytes at the wrong moment, or a peer's breach of protocol; `reason` is the spec's termination reason. */
-export class ProtocolError extends Error {
-  override readonly name = 'ProtocolError'
-  readonly reason: number
-
-  constructor(reason: number, message: string) {
-    super(message)
-    this.reason = reason
-  }
-}
-
 /** The user's mistake in a config file or flag. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'

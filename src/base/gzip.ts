@@ -1,5 +1,5 @@
 /** Gzip with a bound on what comes out: the only importer of node:zlib in the protocol zone. Synchronous, deterministic. */
-import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from 'node:zlib'
+import { gunzipSync, gzipSync, inflateRawSync } from 'node:zlib'
 import { MalformedError } from './errors.ts'
 
 export function gzip(bytes: Uint8Array): Uint8Array {
@@ -15,12 +15,7 @@ export function gunzip(bytes: Uint8Array, limit: number): Uint8Array {
   }
 }
 
-/** The deflate stream alone, without gzip's header and trailer. `level` 0 stores. */
-export function deflateRaw(bytes: Uint8Array, level: number): Uint8Array {
-  return deflateRawSync(bytes, { level })
-}
-
-/** @throws {MalformedError} as `gunzip`. */
+/** A deflate stream alone, without gzip's header and trailer. @throws {MalformedError} as `gunzip`. */
 export function inflateRaw(bytes: Uint8Array, limit: number): Uint8Array {
   try {
     return inflateRawSync(bytes, { maxOutputLength: limit })

@@ -3,7 +3,7 @@ import type { Budget } from '../base/budget.ts'
 import type { Log } from '../base/log.ts'
 import type { Pump } from '../host/pump.ts'
 import type { Config } from './config/schema.ts'
-import type { DataFolder, FaceName } from './data-folder.ts'
+import type { DataFolder } from './data-folder.ts'
 import type { DestinationStatus, FaceStatus, PathStatus } from './status.ts'
 
 export interface FaceContext {
@@ -28,6 +28,3 @@ export interface Face {
   reload(config: Config): void
   close(): Promise<void>
 }
-
-export type StartFace = (context: FaceContext) => Promise<Face>
-export type Faces = Readonly<Record<FaceName, StartFace>>

@@ -49,7 +49,11 @@ function among(version: I2pdVersion): void {
     })
 
     test('our site is read through the proxy of i2pd', async () => {
-      const page = await node.curl(`http://${ours}/`, ['--retry', '5', '--retry-all-errors'], proxyOf(network.routers[1]!))
+      const page = await node.curl(
+        `http://${ours}/`,
+        ['--retry', '5', '--retry-all-errors'],
+        proxyOf(network.routers[1]!),
+      )
       expect(page.stdout.toString()).toBe(PAGE)
     })
 

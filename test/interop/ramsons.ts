@@ -43,7 +43,14 @@ export class Ramsons {
       'site.face="public"',
       ...set,
     ]
-    const argv = [process.execPath, BUNDLE, 'run', '--data', this.data, ...settings.flatMap((s) => ['--set', s])]
+    const argv = [
+      process.execPath,
+      BUNDLE,
+      'run',
+      '--data',
+      this.data,
+      ...settings.flatMap((s) => ['--set', s]),
+    ]
     const log = openSync(join(this.data, 'log'), 'w')
     this.#process = network.exec(argv, { stdio: ['ignore', log, log] })
   }
@@ -75,13 +82,18 @@ export class Ramsons {
       const seconds = (performance.now() - from) / 1000
       if (status?.ready && site !== undefined) return { seconds, b32: site.b32 }
       if (this.#process.exitCode !== null) throw new Error(`ramsons ended:\n${this.log.slice(-2000)}`)
-      if (seconds > limit) throw new Error(`not ready after ${limit} s: ${status?.waiting_for}\n${this.log.slice(-3000)}`)
+      if (seconds > limit)
+        throw new Error(`not ready after ${limit} s: ${status?.waiting_for}\n${this.log.slice(-3000)}`)
       await new Promise((next) => setTimeout(next, POLL_MS))
     }
   }
 
   /** curl inside the network, through the proxy at `proxy` (default: ours). */
-  curl(url: string, options: readonly string[] = [], proxy = '127.0.0.1:4444'): Promise<{ status: number; stdout: Buffer }> {
+  curl(
+    url: string,
+    options: readonly string[] = [],
+    proxy = '127.0.0.1:4444',
+  ): Promise<{ status: number; stdout: Buffer }> {
     const argv = ['curl', '-sS', '--fail', '--max-time', '120', '--proxy', `http://${proxy}`, ...options, url]
     return run(['ip', 'netns', 'exec', this.#network.namespace, ...argv])
   }

@@ -9,8 +9,7 @@ import { HASH_LENGTH, type Hash } from '../structures/hash.ts'
 /** Bytes of a hop's hash that mark its record. */
 export const TRUNCATED_HASH = 16
 export const EPHEMERAL_KEY = 32
-export const MAC = 16
-export const SHORT_REQUEST_CLEAR = 154
+const SHORT_REQUEST_CLEAR = 154
 export const SHORT_REPLY_CLEAR = 202
 /** The only layer encryption there is: AES. */
 export const LAYER_AES = 0

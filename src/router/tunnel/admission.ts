@@ -15,7 +15,7 @@ const RANDOM_REFUSAL_FROM = 0.7
 const PEER_SHARE = 0.25
 const PEER_FLOOR = 100
 /** Seconds of full rate that the bandwidth bucket saves up. */
-export const BANDWIDTH_BURST_SECONDS = 2
+const BANDWIDTH_BURST_SECONDS = 2
 /** Seconds' worth of requests that may come at once from everyone: a neighbourhood that starts together. */
 const TOTAL_BURST_SECONDS = 2
 

@@ -26,7 +26,7 @@ import type { Due, HopSelector, PeerResult, PoolId, TunnelSink } from './tunnel-
 
 // Implementation constants
 /** Through eight hops and two tunnels on slow links; most answers take under a second. */
-export const BUILD_TIMEOUT: Millis = 9_000
+const BUILD_TIMEOUT: Millis = 9_000
 /** All pools together: more would be noticed as a flood by the routers that carry them. */
 const MAX_BUILDS = 32
 /** Requests that we hand to one neighbour, a second and at once: others drop what exceeds 5 a second. */

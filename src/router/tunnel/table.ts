@@ -25,7 +25,7 @@ export const TUNNEL_ID_LENGTH = 4
 /** How long a hop still takes what was under way when the tunnel ended; i2pd's figure. */
 export const LIFETIME_GRACE: Millis = 60_000
 /** Date of the messages that carry tunnels: what i2pd gives them, and as long as a message can be under way. */
-export const MESSAGE_LIFETIME: Millis = 10_000
+const MESSAGE_LIFETIME: Millis = 10_000
 /** Messages remembered in a tunnel's lifetime: 430 a second, in 8 MB at most. A router that carries more forgets sooner. */
 const MAX_DUPLICATE_MARKS = 1 << 18
 

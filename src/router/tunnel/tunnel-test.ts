@@ -24,7 +24,7 @@ const TEST_JITTER = 1 / 3
 const RETEST_AFTER: Millis = 5_000
 const TEST_TIMEOUT: Millis = 10_000
 /** Failures in a row after which a tunnel is given up: one may be the fault of the tunnel it was paired with. */
-export const MAX_TEST_FAILURES = 2
+const MAX_TEST_FAILURES = 2
 const KEY_LENGTH = 32
 const TAG_LENGTH = 8
 
