@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,8 +24,9 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true })
 })
 
-function open(): Duplex {
+function open(remoteAddress = 'x.b32.i2p'): Duplex {
   const [near, far] = duplexPair()
+  Object.assign(far, { remoteAddress })
   far.on('close', () => near.destroy())
   near.on('error', () => {})
   server.emit('connection', far)
@@ -188,6 +190,71 @@ describe('a site', () => {
     chmodSync(join(root, 'no.txt'), 0)
     expect(status(await get('/loop'))).toBe(404)
     expect([200, 404]).toContain(status(await get('/no.txt'))) // root may read it
+  })
+})
+
+describe('what is in the folder but not of it', () => {
+  it('is absent: links out of it or to dot files, pipes', async () => {
+    const outside = mkdtempSync(join(tmpdir(), 'ramsons-outside-'))
+    writeFileSync(join(outside, 'index.html'), 'SECRET')
+    writeFileSync(join(root, '.env'), 'SECRET')
+    symlinkSync(join(outside, 'index.html'), join(root, 'file.html'))
+    symlinkSync(outside, join(root, 'folder'))
+    symlinkSync('.env', join(root, 'env'))
+    execFileSync('mkfifo', [join(root, 'pipe')])
+    for (const path of ['/file.html', '/file', '/folder/', '/folder/index.html', '/env', '/pipe']) {
+      const response = await get(path)
+      expect(status(response), path).toBe(404)
+      expect(response).not.toContain('SECRET')
+    }
+    rmSync(outside, { recursive: true })
+  })
+
+  it('does not concern links within it, nor a folder that is itself reached by one', async () => {
+    writeFileSync(join(root, 'a.txt'), 'text')
+    symlinkSync('a.txt', join(root, 'b.txt'))
+    expect(body(await get('/b.txt'))).toBe('text')
+    const link = `${root}-link`
+    symlinkSync(root, link)
+    site.close()
+    site = startSite({ server, root: link, title: '', log: SILENT })
+    expect(body(await get('/a.txt'))).toBe('text')
+    rmSync(link)
+  })
+})
+
+describe('a reader that wants too much', () => {
+  it('gets the file once for a thousand ranges', async () => {
+    writeFileSync(join(root, 'a.txt'), 'x'.repeat(10_000))
+    const ranges = Array.from({ length: 1000 }, (_, i) => `${3 * i}-${3 * i + 1}`).join(',')
+    const response = await ask(`GET /a.txt HTTP/1.1\r\nRange: bytes=${ranges.slice(0, 7900)}\r\n\r\n`)
+    expect([status(response), body(response).length]).toEqual([200, 10_000])
+  })
+
+  it('leaves streams for others', async () => {
+    writeFileSync(join(root, 'index.html'), 'home')
+    const streams = Array.from({ length: 300 }, () => open('greedy.b32.i2p'))
+    await new Promise(setImmediate)
+    expect(streams.filter((s) => !s.destroyed).length).toBeLessThan(100)
+    expect(body(await get('/'))).toBe('home')
+    for (const s of streams) s.destroy()
+    await new Promise(setImmediate)
+    expect(open('greedy.b32.i2p').destroyed).toBe(false)
+  })
+
+  it('is in no log that is kept, and fills none', async () => {
+    symlinkSync('loop', join(root, 'loop'))
+    const lines: string[] = []
+    const log = {
+      enabled: () => true,
+      write: (level: string, line: string) => void lines.push(`${level} ${line}`),
+    }
+    site.close()
+    site = startSite({ server, root, title: '', log })
+    for (let i = 0; i < 5; i++) await get('/loop')
+    const kept = lines.filter((l) => !/^(debug|trace) /.test(l))
+    expect(kept.length).toBeLessThanOrEqual(1)
+    expect(kept.join()).not.toContain('loop')
   })
 })
 

@@ -1,5 +1,7 @@
 /** A folder of files as an I2P site. What it answers says nothing of the machine: no date, no file times, no listing. */
+import { realpathSync, type Stats } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { relative, sep } from 'node:path'
 import type { Duplex } from 'node:stream'
 import send from 'send'
 import { toBase64 } from '../../base/base64.ts'
@@ -12,8 +14,9 @@ import { escapeHtml } from '../../services/html.ts'
 // Implementation constants
 /** Request line and headers, as I2P's own server tunnels bound them. */
 const MAX_HEADER_BYTES = 8192
-/** Streams that are open at once; each reader has up to ten. */
+/** Streams that are open at once, of all readers and of one: a proxy has up to ten for each site. */
 const MAX_STREAMS = 256
+const MAX_STREAMS_EACH = 32
 /** Without a request. Longer than a proxy keeps a stream, so that it is not closed under a request. */
 const IDLE_MS = 90_000
 /** A reader that takes nothing for so long is gone, or holds the stream to hold it. */
@@ -44,24 +47,32 @@ export function startSite({ server, root, title, log }: SiteOptions): Site {
   // Without a listening socket Node's own timeouts do not run: Patience has ours.
   const http = createServer({ maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: 0 })
   const streams = new Map<Duplex, Patience>()
+  const readers = new Map<string, number>()
+  const troubled = new Once(log)
   http.on('request', (req, res) => {
     const patience = streams.get(req.socket)
     patience?.wait(STALL_MS)
     res.on('drain', () => patience?.wait(STALL_MS))
     res.on('close', () => patience?.wait(IDLE_MS))
-    answer(req, res, root, title, tagKey, log)
+    answer(req, res, root, title, tagKey, troubled)
   })
   const onStream = (stream: Duplex): void => {
-    if (streams.size >= MAX_STREAMS) {
+    const reader = 'remoteAddress' in stream ? String(stream.remoteAddress) : ''
+    const had = readers.get(reader) ?? 0
+    if (streams.size >= MAX_STREAMS || had >= MAX_STREAMS_EACH) {
       stream.destroy()
       return
     }
     const patience = new Patience(stream)
     streams.set(stream, patience)
+    readers.set(reader, had + 1)
     stream.on('error', () => {})
     stream.once('close', () => {
       patience.stop()
       streams.delete(stream)
+      const left = readers.get(reader)! - 1
+      if (left > 0) readers.set(reader, left)
+      else readers.delete(reader)
     })
     patience.wait(IDLE_MS)
     http.emit('connection', stream)
@@ -94,13 +105,29 @@ class Patience {
   }
 }
 
+/** Says what is wrong with the folder once: readers can cause it as often as they like, and what they asked for is theirs. */
+class Once {
+  readonly #log: Log
+  #said = false
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  say(path: string): void {
+    this.#log.write('debug', `site: ${path} cannot be read`)
+    if (!this.#said) this.#log.write('warn', 'site: a file cannot be read (which one is said at level debug)')
+    this.#said = true
+  }
+}
+
 function answer(
   req: IncomingMessage,
   res: ServerResponse,
   root: string,
   title: string,
   tagKey: Uint8Array,
-  log: Log,
+  troubled: Once,
 ): void {
   res.sendDate = false
   if (req.method !== 'GET' && req.method !== 'HEAD') {
@@ -133,9 +160,16 @@ function answer(
       res.setHeader('X-Content-Type-Options', 'nosniff')
     },
   )
+  let refused = false
+  sending.on('file', (file: string, stat: Stats) => {
+    refused = !stat.isFile() || !isOf(root, file)
+    // `send` goes no further once there is an answer.
+    if (refused) page(req, res, 404, 'Not found', '')
+  })
   sending.on('error', (e: Error & { status?: number }) => {
+    if (refused) return
     const status = e.status ?? 500
-    if (status >= 500) log.write('warn', `site: a file of ${path} cannot be read`)
+    if (status >= 500) troubled.say(path)
     if (res.headersSent) res.destroy()
     else if (status === 404 && path === '/')
       page(req, res, 200, title === '' ? 'A new site' : title, 'Nothing here yet.')
@@ -147,6 +181,17 @@ function answer(
     else page(req, res, 404, 'Not found', '')
   })
   sending.pipe(res)
+}
+
+/** Where links lead to: inside the folder and to nothing hidden. Whoever put one there may not have meant the whole disk. */
+function isOf(root: string, file: string): boolean {
+  try {
+    return relative(realpathSync(root), realpathSync(file))
+      .split(sep)
+      .every((part) => !part.startsWith('.'))
+  } catch {
+    return false
+  }
 }
 
 /** Undefined for what is no path. An address with a host is let through: some proxies send it. */
