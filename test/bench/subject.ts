@@ -16,14 +16,14 @@ export interface Subject {
 const NO_AES = { OPENSSL_ia32cap: '~0x200000200000000' }
 
 export const ACCELERATED: Subject = { who: 'ramsons', variant: 'accelerator', env: {} }
-export const WITHOUT_ACCELERATOR: Subject = {
+const WITHOUT_ACCELERATOR: Subject = {
   who: 'ramsons',
   variant: 'no accelerator',
   env: { RAMSONS_ACCELERATOR: 'none' },
 }
-export const WITHOUT_AES: Subject = { who: 'ramsons', variant: 'no AES', env: NO_AES }
+const WITHOUT_AES: Subject = { who: 'ramsons', variant: 'no AES', env: NO_AES }
 export const I2PD: Subject = { who: 'i2pd', variant: 'as it is', env: {} }
-export const I2PD_WITHOUT_AES: Subject = { who: 'i2pd', variant: 'no AES', env: NO_AES }
+const I2PD_WITHOUT_AES: Subject = { who: 'i2pd', variant: 'no AES', env: NO_AES }
 
 export const OURS: readonly Subject[] = [ACCELERATED, WITHOUT_ACCELERATOR, WITHOUT_AES]
 export const SUBJECTS: readonly Subject[] = [...OURS, I2PD, I2PD_WITHOUT_AES]
