@@ -73,6 +73,7 @@ export class Switchboard {
   readonly byPool: Map<PoolId, LocalDestination> = new Map()
   /** Connected peers by hash, and the address each has. */
   readonly #connected = new Map<HashKey, string>()
+  #reachable = 0
   readonly transportSink: Sink<TransportEvent>
   readonly tunnelSink: { event(e: TunnelEvent): void }
   readonly netdbSink: { event(e: NetDbEvent): void }
@@ -105,7 +106,7 @@ export class Switchboard {
 
   /** Reachable routers, several identities behind one address counted as one (wireless: a laptop can invent twenty). */
   get reachable(): number {
-    return new Set(this.#connected.values()).size
+    return this.#reachable
   }
 
   /** Runs `work` with `out` in place, then hands over all that came of it. */
@@ -161,11 +162,13 @@ export class Switchboard {
       case 'session-open':
         netdb.addRouterInfo(e.routerInfo, now, this.netdbSink)
         this.#connected.set(hashKey(e.peer), e.endpoint.address)
+        this.#reachable = new Set(this.#connected.values()).size
         this.#out!.event({ kind: 'peer-open', routerInfo: e.routerInfo, linkName: e.linkName })
         this.#parts.tunnels.peersChanged(now, this.tunnelSink)
         return
       case 'session-closed':
         this.#connected.delete(hashKey(e.peer))
+        this.#reachable = new Set(this.#connected.values()).size
         // All are neighbours here: one that broke off, rather than fell silent, is gone for every tunnel.
         if (this.#parts.mesh && e.reason !== TerminationReason.idle)
           this.#parts.tunnels.gone(e.peer, now, this.tunnelSink)
