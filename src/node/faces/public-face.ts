@@ -1,12 +1,16 @@
 /** The public face: an ordinary router on the I2P network, or on a test network. Off unless the user turns it on. */
+import { existsSync } from 'node:fs'
 import type { Budget } from '../../base/budget.ts'
 import { WallClock } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
 import type { Driven } from '../../host/pump.ts'
+import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
+import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../../protocol/structures/router-info.ts'
 import { Router } from '../../router/router.ts'
+import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
 import type { Face, FaceContext } from '../face.ts'
@@ -21,6 +25,11 @@ import { transportKeys } from './transport-keys.ts'
 const FIRST_PORT = 9111
 const LAST_PORT = 30_777
 
+/** What systemd-timesyncd leaves once the date came from a time server, and what a date is worth with it and without. */
+const NTP_SYNCHRONISED = '/run/systemd/timesync/synchronized'
+const QUALITY_NTP = 3
+const QUALITY_UNKNOWN = 1
+
 const NOTE = 'The public I2P network: tunnels of several routers each way hide who talks to whom.'
 
 export async function startPublicFace(context: FaceContext): Promise<Face> {
@@ -32,6 +41,8 @@ export async function startPublicFace(context: FaceContext): Promise<Face> {
 class PublicFace implements Face {
   readonly #context: FaceContext
   readonly #port: number
+  readonly #clock: WallClock
+  readonly #skew: Skew
   readonly #router: Router
   readonly #driven: Driven<RouterEvent>
   readonly #host: RouterHost<RouterEvent>
@@ -47,6 +58,8 @@ class PublicFace implements Face {
     const now = pump.now()
     const faceFolder = folder.face('public')
     this.#port = keptPort(context)
+    this.#clock = new WallClock(Date.now(), now)
+    this.#skew = new Skew(existsSync(NTP_SYNCHRONISED) ? QUALITY_NTP : QUALITY_UNKNOWN)
     const share = bandwidth(pub.bandwidth)
     const published = pub.host !== '' && pub.ntcp2.published && pub.hidden !== true
     this.#router = new Router(
@@ -67,7 +80,7 @@ class PublicFace implements Face {
         maxPeers: config.limits.peers,
         transit: transitLimits(config, share, pub.hidden !== true),
         random,
-        clock: new WallClock(Date.now(), now),
+        clock: this.#clock,
         log,
       },
       now,
@@ -116,7 +129,7 @@ class PublicFace implements Face {
       {
         netId: config.public.net_id,
         router: this.#router,
-        clock: { offset_ms: 0, quality: 3 },
+        clock: { offset_ms: Math.round(this.#skew.stepped), quality: this.#skew.quality },
         anonymity: 'moderate',
         note: NOTE,
         hops: config.public.length,
@@ -158,6 +171,27 @@ class PublicFace implements Face {
   #event(e: RouterEvent): void {
     if (e.kind === 'stream') this.#host.handle(e.destination, e.event)
     else if (e.kind === 'router-info') this.#keeper.routerInfoChanged(e.routerInfo)
+    else if (e.kind === 'clock') this.#clockHeard(e.peer, e.offset)
+  }
+
+  #clockHeard(peer: Hash, offset: number): void {
+    const { log, pump } = this.#context
+    const address = this.#dialled(peer)
+    const step = address === undefined ? 0 : this.#skew.heard(peer, address, offset, pump.now())
+    if (step === 0) return
+    log.write('info', `public: the clock is off by ${Math.round(step / 1000)} s, by what other routers say`)
+    this.#clock.step(step)
+    this.#driven.run((at, out) => this.#router.clockStepped(at, out))
+  }
+
+  /** Where we reached `peer`; undefined when it came to us: then it chose us, and not we it. */
+  #dialled(peer: Hash): string | undefined {
+    const key = hashKey(peer)
+    for (const { hash, endpoint, initiator } of this.#router.transport.peers())
+      if (hashKey(hash) === key) return initiator ? endpoint.address : undefined
+    // A handshake that failed for the clock: we tell of those that we began only.
+    const ri = this.#router.netdb.get(peer)
+    return ri?.addresses.map((a) => ntcp2Address(a)?.host).find((host) => host !== undefined)
   }
 
   async #listen(): Promise<void> {
