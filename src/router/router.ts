@@ -15,8 +15,8 @@ import type { LocalIdentity } from '../protocol/structures/identity.ts'
 import type { Lease } from '../protocol/structures/lease.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
 import { Destination } from './destination/destination.ts'
+import { HopRule } from './hop-rule.ts'
 import { NetDb } from './netdb/netdb.ts'
-import { hopsForMesh } from './peers/mesh-hops.ts'
 import { PeerProfiles } from './peers/profiles.ts'
 import { hopSelector } from './peers/selector.ts'
 import { describeSelf, type SelfDescription } from './self.ts'
@@ -38,8 +38,8 @@ const MAX_ROUTERS = 2_000
 /** Neighbours keep their sessions: who is in reach decides how long tunnels are, so it must not flap. */
 const MESH_IDLE: Millis = 3_600_000
 
-/** A mesh that lost a router keeps its tunnel lengths this long: it may be back at once. */
-const HOPS_LOWER_AFTER: Millis = 60_000
+/** After a step of the clock each destination signs its lease set anew at some moment within this. */
+const RESIGN_WITHIN: Millis = 10_000
 
 export interface PoolSides {
   readonly inbound: SideOptions
@@ -96,10 +96,10 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   readonly #profiles: PeerProfiles
   readonly #exploratory: PoolId
   readonly #destinations = new Map<number, OwnDestination>()
-  readonly #deadlines = new Deadlines<'republish' | 'lower-hops'>()
+  readonly #deadlines = new Deadlines<'republish' | OwnDestination>()
+  readonly #rule: HopRule
   #self: SelfDescription
   #routerInfo: RouterInfo
-  #hops: number
   #nextDestination = 1
 
   constructor(options: RouterOptions, now: Millis) {
@@ -154,7 +154,8 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
         clock,
       }),
     })
-    this.#hops = options.meshRule ? 0 : Number.POSITIVE_INFINITY
+    const { inbound, outbound } = options.exploratory
+    this.#rule = new HopRule(options.meshRule, Math.max(inbound.length, outbound.length))
     this.#exploratory = this.tunnels.addPool({
       name: 'exploratory',
       kind: 'exploratory',
@@ -189,7 +190,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   start(now: Millis, out: Sink<RouterEvent>): void {
     this.#turn(now, out, () => {
       this.#publish(now)
-      this.tunnels.start(now, this.#switch.tunnelSink)
+      if (this.#rule.settled) this.tunnels.start(now, this.#switch.tunnelSink)
     })
   }
 
@@ -216,7 +217,9 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   clockStepped(now: Millis, out: Sink<RouterEvent>): void {
     this.#turn(now, out, () => {
       this.#publish(now)
-      for (const at of this.#destinations.values()) this.#switch.leases(at.pool, now)
+      // Not in the same second: lease sets that share a date would share a router.
+      for (const at of this.#destinations.values())
+        this.#deadlines.set(at, now + this.#options.random.below(RESIGN_WITHIN))
     })
   }
 
@@ -281,6 +284,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       this.tunnels.removePool(at.pool)
       this.#switch.byPool.delete(at.pool)
       this.#destinations.delete(id)
+      this.#deadlines.clear(at)
     })
   }
 
@@ -300,7 +304,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
 
   /** Longest tunnels that this network allows just now. */
   get hops(): number {
-    return this.#hops
+    return this.#rule.hops
   }
 
   /** What keeps this router from working, if anything does. */
@@ -399,7 +403,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     this.#turn(now, out, () => {
       for (let due = this.#deadlines.due(now); due !== undefined; due = this.#deadlines.due(now)) {
         if (due === 'republish') this.#publish(now)
-        else this.#applyHops(this.#hopsNow(), now)
+        else this.#switch.leases(due.pool, now)
       }
       this.transport.timeout(now, this.#switch.transportSink)
       this.tunnels.timeout(now, this.#switch.tunnelSink)
@@ -412,7 +416,8 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   }
 
   nextTimeout(): Millis | undefined {
-    let next = earliest(this.#deadlines.next(), this.transport.nextTimeout())
+    let next = earliest(this.#deadlines.next(), this.#rule.nextTimeout())
+    next = earliest(next, this.transport.nextTimeout())
     next = earliest(next, this.tunnels.nextTimeout())
     next = earliest(next, this.netdb.nextTimeout())
     for (const { destination } of this.#destinations.values())
@@ -431,24 +436,11 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
 
   #turn(now: Millis, out: Sink<RouterEvent>, work: () => void): void {
     this.#switch.turn(now, out, work)
-    if (this.#options.meshRule) this.#followMesh(now, out)
+    if (this.#rule.follow(this.#switch.reachable, now))
+      this.#switch.turn(now, out, () => this.#applyLengths(now))
   }
 
-  /** Raises lengths at once when neighbours come, lowers them only when they stay away. */
-  #followMesh(now: Millis, out: Sink<RouterEvent>): void {
-    const hops = this.#hopsNow()
-    if (hops > this.#hops) this.#switch.turn(now, out, () => this.#applyHops(hops, now))
-    else if (hops === this.#hops) this.#deadlines.clear('lower-hops')
-    else if (this.#deadlines.get('lower-hops') === undefined)
-      this.#deadlines.set('lower-hops', now + HOPS_LOWER_AFTER)
-  }
-
-  #hopsNow(): number {
-    return hopsForMesh(this.#switch.reachable, Number.POSITIVE_INFINITY)
-  }
-
-  #applyHops(hops: number, now: Millis): void {
-    this.#hops = hops
+  #applyLengths(now: Millis): void {
     const sink = this.#switch.tunnelSink
     const set = (pool: PoolId, asked: PoolSides, min: number): void => {
       const { inbound, outbound } = this.#sides(asked, min)
@@ -456,13 +448,14 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     }
     set(this.#exploratory, this.#options.exploratory, 0)
     for (const { pool, request } of this.#destinations.values()) set(pool, request, request.minLength)
+    this.tunnels.start(now, sink)
   }
 
   /** What a pool gets of the lengths it asks for. */
   #sides(asked: PoolSides, min: number): PoolSides {
     const length = (side: SideOptions): SideOptions => ({
       ...side,
-      length: Math.max(Math.min(side.length, this.#hops), Math.min(min, side.length)),
+      length: Math.max(Math.min(side.length, this.#rule.hops), Math.min(min, side.length)),
     })
     return { inbound: length(asked.inbound), outbound: length(asked.outbound) }
   }
