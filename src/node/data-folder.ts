@@ -6,7 +6,16 @@
  * DIR/site               the user's files
  * DIR/control.sock       see control.ts
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { text, utf8 } from '../base/bytes.ts'
 import { MalformedError } from '../base/errors.ts'
@@ -14,7 +23,7 @@ import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { type LocalIdentity, newDestination, newRouterIdentity } from '../protocol/structures/identity.ts'
 import { readPrivateKeys, writePrivateKeys } from '../protocol/structures/private-keys.ts'
-import { expandHome, fileProblem, PRIVATE_FOLDER, writeWhole, writeWholeSync } from './files.ts'
+import { errorCode, expandHome, fileProblem, PRIVATE_FOLDER, writeWhole, writeWholeSync } from './files.ts'
 import { lockFolder } from './folder-lock.ts'
 import { type OpenedJournal, openJournal } from './journal.ts'
 
@@ -37,6 +46,7 @@ export class DataFolder {
   make(): void {
     for (const sub of ['', 'mesh', 'public', 'destinations', 'site'])
       mkdirSync(join(this.dir, sub), { recursive: true, mode: PRIVATE_FOLDER })
+    for (const sub of ['mesh', 'public', 'destinations']) makePrivate(join(this.dir, sub))
   }
 
   get controlSocket(): string {
@@ -46,6 +56,12 @@ export class DataFolder {
   /** Returns what gives the lock back. @throws {Error} while another node has it. */
   lock(): () => void {
     return lockFolder(this.dir)
+  }
+
+  /** Forgets the keys of destinations by their names. */
+  wipeDestinations(which: (name: string) => boolean): void {
+    const folder = join(this.dir, 'destinations')
+    for (const file of readdirSync(folder)) if (which(file)) rmSync(join(folder, file), { force: true })
   }
 
   face(name: FaceName): FaceFolder {
@@ -153,5 +169,14 @@ export class FaceFolder {
   #setAside(path: string, why: string): void {
     renameSync(path, `${path}.damaged`)
     this.#log.write('warn', `${path}: ${why}; set aside as ${path}.damaged`)
+  }
+}
+
+/** One that was there before, or came from a copy, may be open to all. A file system without modes is left as it is. */
+function makePrivate(folder: string): void {
+  try {
+    if ((statSync(folder).mode & 0o077) !== 0) chmodSync(folder, PRIVATE_FOLDER)
+  } catch (e) {
+    if (errorCode(e) === undefined) throw e
   }
 }

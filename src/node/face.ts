@@ -22,9 +22,9 @@ export interface Face {
   paths(): PathStatus
   /** Where this machine's programs reach it: name to host:port. */
   services(): Readonly<Record<string, string>>
-  /** What the machine can afford has changed. */
+  /** What the machine can afford has changed, or the configuration by which it is followed. */
   follow(budget: Budget): void
-  /** The configuration was read again: what can change without dropping sessions changes. */
+  /** The configuration was read again: what can change without dropping sessions changes. `follow` comes next. */
   reload(config: Config): void
   close(): Promise<void>
 }

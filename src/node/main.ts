@@ -10,7 +10,7 @@ const USAGE = `ramsons, an I2P router for machines without a cable
 
 ramsons run      [--config FILE] [--data DIR] [--set KEY=VALUE]... [--public]   a node in the foreground
 ramsons status   [--data DIR] [--json] [--watch]          asks the running node
-ramsons demo     [--nodes N] [--keep]                     a mesh of N nodes on this machine
+ramsons demo     [--nodes N] [--keep] [--loopback]        a mesh of N nodes on this machine
 ramsons config   check FILE | example
 ramsons mesh     new [--print] | join WORDS|LINK | show | qr | panic    the mesh's secret  [--data DIR]
 ramsons keys     new|show FILE                            destination keys

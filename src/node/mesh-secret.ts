@@ -18,6 +18,9 @@ import { writeWholeSync } from './files.ts'
 /** The file's name in DIR/mesh. */
 export const SECRET_FILE = 'secret'
 
+/** What the names of key files in DIR/destinations begin with that belong to the site in one mesh. */
+export const MESH_SITE_KEYS = 'site-mesh-'
+
 /** @throws {ConfigError} when the configured or kept secret is no good. */
 export function meshInvitation(mesh: Config['mesh'], folder: DataFolder, random: Random): Invitation {
   if (mesh.secret !== '') return { name: parseName(mesh.name), secret: parseSecret(mesh.secret) }

@@ -1,9 +1,11 @@
 /** A node: one or two faces on one data folder, one pump under them, one tuner over them. */
+import type { Budget } from '../base/budget.ts'
 import { named } from '../base/log.ts'
 import { systemRandom } from '../crypto/random.ts'
 import { type Driven, Pump } from '../host/pump.ts'
 import { Tuner, type TunerEvent } from '../power/tuner.ts'
-import type { Config } from './config/schema.ts'
+import { changedKeys } from './config/config.ts'
+import type { Config, ConfigKey } from './config/schema.ts'
 import type { DataFolder, FaceName } from './data-folder.ts'
 import { readPowerSupply } from './drivers/power-supply.ts'
 import type { Face } from './face.ts'
@@ -20,16 +22,31 @@ export interface NodeContext {
   readonly log: ProcessLog
 }
 
+/** Keys whose change needs no new start. */
+const CHANGEABLE: ReadonlySet<string> = new Set<ConfigKey>([
+  'node.log',
+  'mesh.interfaces',
+  'mesh.announce',
+  'public.share',
+  'public.transit_tunnels',
+  'site.enabled',
+  'power.pin.tunnels',
+  'power.pin.transit',
+  'limits.transit_bps',
+])
+
 const START = { mesh: startMeshFace, public: startPublicFace } as const
 
 export class RunningNode {
   readonly #started = performance.now()
   readonly #faces: ReadonlyMap<FaceName, Face>
   readonly #pump: Pump
-  readonly #config: Config
+  #config: Config
   readonly #log: ProcessLog
   readonly #tuner: Tuner
   readonly #tuning: Driven<TunerEvent>
+  /** What each face was last told. */
+  readonly #budgets = new Map<string, Budget>()
 
   private constructor(faces: ReadonlyMap<FaceName, Face>, pump: Pump, { config, log }: NodeContext) {
     this.#faces = faces
@@ -86,8 +103,13 @@ export class RunningNode {
     return { inbound: all.flatMap((p) => p.inbound), conversations: all.flatMap((p) => p.conversations) }
   }
 
-  reload(config: Config): void {
+  /** Takes on of a new configuration what can change while the node runs. Returns the keys that cannot. */
+  reload(config: Config): readonly string[] {
+    const before = this.#config
+    this.#config = config
     for (const face of this.#faces.values()) face.reload(config)
+    for (const [face, budget] of this.#budgets) this.#follow(face, budget)
+    return changedKeys(before, config).filter((key) => !CHANGEABLE.has(key))
   }
 
   async close(): Promise<void> {
@@ -96,11 +118,17 @@ export class RunningNode {
     await this.#pump.close()
   }
 
+  #follow(face: string, budget: Budget): void {
+    const { tunnels, transit } = this.#config.power.pin
+    const clientTunnels = tunnels === 'auto' ? budget.clientTunnels : tunnels
+    const transitShare = transit === 'auto' ? budget.transitShare : Number(transit)
+    this.#faces.get(face as FaceName)?.follow({ ...budget, clientTunnels, transitShare })
+  }
+
   #tune(e: TunerEvent): void {
     if (e.kind === 'budget') {
-      const pinned = this.#config.power.pin.tunnels
-      const budget = pinned === 'auto' ? e.budget : { ...e.budget, clientTunnels: pinned }
-      this.#faces.get(e.face as FaceName)?.follow(budget)
+      this.#budgets.set(e.face, e.budget)
+      this.#follow(e.face, e.budget)
       return
     }
     const { source, sysfs } = this.#config.power

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -115,8 +115,11 @@ describe('mesh', () => {
     await mesh(['new', ...data()])
     const secret = words()
     writeFileSync(join(dir, 'data', 'mesh', 'router.keys'), 'x')
+    for (const name of ['site-mesh-abcdefgh.dat', 'site-public.dat'])
+      writeFileSync(join(dir, 'data', 'destinations', name), 'x')
     out = []
     expect(await mesh(['panic', ...data()])).toBe(0)
+    expect(readdirSync(join(dir, 'data', 'destinations'))).toEqual(['site-public.dat'])
     expect(existsSync(join(dir, 'data', 'mesh', 'router.keys'))).toBe(false)
     await mesh(['show', ...data()])
     expect(words()).toBe(secret)

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -115,6 +116,14 @@ describe('the folder of a node', () => {
     expect(face.routerKeys(seededRandom(2)).identity.hash).toEqual(keys.identity.hash)
     expect(face.readState()).toEqual({ port: 1234 })
     expect(folder.face('mesh').routerKeys(seededRandom(3)).identity.hash).not.toEqual(keys.identity.hash)
+  })
+
+  it('is closed to others when it was open', () => {
+    const folder = new DataFolder(join(dir, 'node'), log)
+    folder.make()
+    for (const sub of ['mesh', 'public', 'destinations']) chmodSync(join(folder.dir, sub), 0o755)
+    folder.make()
+    for (const sub of ['mesh', 'public', 'destinations']) expect(mode(join(folder.dir, sub)), sub).toBe(0o700)
   })
 
   it('sets damaged router keys and state aside, says so, and goes on', () => {

@@ -14,7 +14,7 @@ import {
 import { askControl } from '../control.ts'
 import { DataFolder } from '../data-folder.ts'
 import { stderrLog } from '../log.ts'
-import { keepInvitation, meshInvitation, SECRET_FILE } from '../mesh-secret.ts'
+import { keepInvitation, MESH_SITE_KEYS, meshInvitation, SECRET_FILE } from '../mesh-secret.ts'
 import { UsageError } from '../usage-error.ts'
 import { CONFIG_OPTIONS, loadConfig } from './options.ts'
 
@@ -71,17 +71,18 @@ function joined(text: string): Invitation {
   return parseInvitation(text)
 }
 
-/** A new identity on the mesh, now: stops the node and forgets everything but the secret. */
+/** A new identity on the mesh, now: stops the node and forgets its router, whom it knew and its site's address; not the secret. */
 async function panic(folder: DataFolder): Promise<number> {
   const running = (await askControl(folder.controlSocket, 'stop')) !== undefined
   const unlock = await lockWithin(folder, running ? STOP_MS : 0)
   try {
     folder.face('mesh').wipe([SECRET_FILE])
+    folder.wipeDestinations((name) => name.startsWith(MESH_SITE_KEYS))
   } finally {
     unlock()
   }
   console.log(
-    `${running ? 'The node is stopped; its' : 'The'} identity on the mesh is gone. The next start makes another.`,
+    `${running ? 'The node is stopped; its' : 'The'} identity and site address on the mesh are gone. The next start makes others.`,
   )
   return 0
 }

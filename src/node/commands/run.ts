@@ -18,6 +18,8 @@ export async function run(args: readonly string[]): Promise<number> {
   })
   const options = values.public ? { ...values, set: [...(values.set ?? []), 'public.enabled=true'] } : values
   const { config, given } = loadConfig(options)
+  // Every program of this machine can read the command line of another.
+  if (values.set?.some((s) => s.trimStart().startsWith('mesh.secret'))) process.title = 'ramsons'
   const log = stderrLog(config.node.log)
   // For measurements, and for machines where the package is installed but broken.
   if (process.env['RAMSONS_ACCELERATOR'] === 'none') useAccelerator(false)
@@ -73,8 +75,9 @@ function reread(options: ConfigOptions, log: ReturnType<typeof stderrLog>, node:
   try {
     const { config } = loadConfig(options)
     log.level = config.node.log
-    node.reload(config)
+    const later = node.reload(config)
     log.write('info', 'configuration read again')
+    if (later.length > 0) log.write('warn', `at the next start only: ${later.join(', ')}`)
   } catch (e) {
     log.write('warn', `configuration not read again: ${e instanceof Error ? e.message : String(e)}`)
   }

@@ -39,6 +39,13 @@ export function describe(problem: Problem, file: string): string {
   return `${where}: ${problem.level === 'warning' ? 'warning: ' : ''}${problem.message}`
 }
 
+/** Keys whose values are not the same in both. */
+export function changedKeys(a: Config, b: Config): string[] {
+  const at = (config: Config, key: string): string =>
+    JSON.stringify(key.split('.').reduce<unknown>((v, part) => (v as Record<string, unknown>)[part], config))
+  return [...KEYS.keys()].filter((key) => at(a, key) !== at(b, key))
+}
+
 class Reading {
   readonly values = new Map<string, unknown>()
   readonly problems: Problem[] = []

@@ -1,5 +1,6 @@
 /** What both faces do with their router: options from the configuration, persistence, status. */
 import { toBase64 } from '../../base/base64.ts'
+import type { Budget } from '../../base/budget.ts'
 import type { Millis } from '../../base/clock.ts'
 import { toB32 } from '../../protocol/structures/identity.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
@@ -60,17 +61,25 @@ export function transitLimits(config: Config, share: Bandwidth, allowed: boolean
   }
 }
 
+/** What of them the machine can afford. */
+export function transitWithin(budget: Budget, limits: RouterOptions['transit']): RouterOptions['transit'] {
+  return { ...limits, maxTransit: Math.round(limits.maxTransit * budget.transitShare) }
+}
+
 /** Saves what a router knows, now and then and at the end. */
 export class Keeper {
   readonly #router: Router
   readonly #journal: Journal
   readonly #folder: FaceFolder
+  readonly #saving: () => void
   #timer: NodeJS.Timeout
 
-  constructor(router: Router, journal: Journal, folder: FaceFolder) {
+  /** `saving` is called each time, for what else should be written now and then. */
+  constructor(router: Router, journal: Journal, folder: FaceFolder, saving: () => void = () => {}) {
     this.#router = router
     this.#journal = journal
     this.#folder = folder
+    this.#saving = saving
     this.#timer = setTimeout(() => this.#again(), SAVE_FIRST_MS)
   }
 
@@ -89,6 +98,7 @@ export class Keeper {
   }
 
   #save(): Promise<void> {
+    this.#saving()
     return this.#journal.save(this.#router.netdb.snapshot())
   }
 }

@@ -9,7 +9,7 @@ import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
 import type { Driven, Runner } from '../../host/pump.ts'
 import type { LinkEvent, OwnRouter } from '../../mesh/events.ts'
-import { LOOPBACK_LINK } from '../../mesh/link.ts'
+import { type AnnouncePolicy, LOOPBACK_LINK } from '../../mesh/link.ts'
 import { Neighbourhood } from '../../mesh/neighbourhood.ts'
 import { meshKeys, OPEN } from '../../mesh/secret.ts'
 import { anonymity } from '../../mesh/small-mesh.ts'
@@ -19,9 +19,19 @@ import type { Config } from '../config/schema.ts'
 import { Interfaces } from '../drivers/interfaces.ts'
 import { Mdns } from '../drivers/mdns.ts'
 import type { Face, FaceContext } from '../face.ts'
-import { meshInvitation } from '../mesh-secret.ts'
+import { errorCode } from '../files.ts'
+import { MESH_SITE_KEYS, meshInvitation } from '../mesh-secret.ts'
 import type { DestinationStatus, FaceStatus, PathStatus } from '../status.ts'
-import { bandwidth, faceStatus, Keeper, Meter, pathStatus, transitLimits } from './face-router.ts'
+import {
+  bandwidth,
+  faceStatus,
+  Keeper,
+  Meter,
+  pathStatus,
+  transitLimits,
+  transitWithin,
+} from './face-router.ts'
+import { endOldIdentity, noteRun } from './identity-age.ts'
 import { MeshCore, type MeshCoreEvent } from './mesh-core.ts'
 import { destinationsOf, Services } from './services.ts'
 import { transportKeys } from './transport-keys.ts'
@@ -43,6 +53,8 @@ class MeshFace implements Face {
   readonly #clock: WallClock
   readonly #wallAtStart: number
   readonly #netId: number
+  /** A mesh without a secret. */
+  readonly #open: boolean
   readonly #siteKeys: string
   readonly #core: MeshCore
   readonly #driven: Driven<MeshCoreEvent>
@@ -52,21 +64,26 @@ class MeshFace implements Face {
   readonly #meter: Meter
   readonly #interfaces: Interfaces
   readonly #mdns: Mdns
+  #config: Config
   #services: Services | undefined
 
   constructor(context: FaceContext) {
     this.#context = context
+    this.#config = context.config
     const { config, folder, log, pump } = context
     const random = systemRandom
     const now = pump.now()
     this.#wallAtStart = Date.now() - now
     this.#clock = new WallClock(Date.now(), now)
     const faceFolder = folder.face('mesh')
+    if (endOldIdentity(faceFolder, Date.now()))
+      log.write('info', 'a new identity: the last one was off for long, or old')
     const invitation = meshInvitation(config.mesh, folder, random)
     const keys = meshKeys(invitation)
     this.#netId = keys.netId
+    this.#open = invitation.secret === OPEN
     // Not by the mesh's name: two meshes may share it.
-    this.#siteKeys = `site-mesh-${toBase32(hmacSha256(keys.hello, utf8('site keys')).subarray(0, 5))}`
+    this.#siteKeys = `${MESH_SITE_KEYS}${toBase32(hmacSha256(keys.hello, utf8('site keys')).subarray(0, 5))}`
     const ntcp2 = transportKeys(faceFolder, random)
     const router = new Router(
       {
@@ -101,12 +118,7 @@ class MeshFace implements Face {
     })
     const neighbourhood = new Neighbourhood({
       keys,
-      policy: {
-        announce: config.mesh.announce,
-        interfaces: loopback === undefined ? config.mesh.interfaces : [LOOPBACK_LINK],
-        open: invitation.secret === OPEN,
-        allowed: new Set(),
-      },
+      policy: this.#policy(config),
       port: config.mesh.port,
       own: own(router.routerInfo),
       clock: this.#clock,
@@ -126,7 +138,7 @@ class MeshFace implements Face {
     this.#host = new RouterHost({ router, runner: this.#runner })
     const { journal, records } = faceFolder.openNetDb()
     for (const record of records) router.netdb.restore(record, now)
-    this.#keeper = new Keeper(router, journal, faceFolder)
+    this.#keeper = new Keeper(router, journal, faceFolder, () => noteRun(faceFolder, Date.now()))
     this.#meter = new Meter(now)
     this.#mdns = new Mdns({
       onRecords: (link, from, heard) => this.#tell((nb, at) => nb.heardRecords(link, from, heard, at)),
@@ -203,15 +215,23 @@ class MeshFace implements Face {
   follow(budget: Budget): void {
     this.#services?.setClientTunnels(budget.clientTunnels)
     this.#core.neighbourhood.setCadence(budget.announceInterval, budget.onBattery)
-    const { config } = this.#context
-    const { maxTransit, ...limits } = transitLimits(config, LINK, true)
-    this.#core.router.tunnels.setLimits({
-      ...limits,
-      maxTransit: Math.round(maxTransit * budget.transitShare),
-    })
+    this.#core.router.tunnels.setLimits(transitWithin(budget, transitLimits(this.#config, LINK, true)))
   }
 
-  reload(_config: Config): void {}
+  reload(config: Config): void {
+    this.#config = config
+    const policy = this.#policy(config)
+    this.#driven.run((at, out) =>
+      this.#core.tellNeighbourhood(at, out, (sink) => this.#core.neighbourhood.setPolicy(policy, at, sink)),
+    )
+    this.#services?.reload(config)
+  }
+
+  #policy({ mesh }: Config): AnnouncePolicy {
+    const { announce, interfaces, loopback } = mesh
+    const where = loopback === '' ? interfaces : [LOOPBACK_LINK]
+    return { announce, interfaces: where, open: this.#open, allowed: new Set() }
+  }
 
   async close(): Promise<void> {
     this.#interfaces.stop()
@@ -257,10 +277,12 @@ class MeshFace implements Face {
   }
 
   #listen({ linkName, address, port }: Extract<LinkEvent, { kind: 'listen' }>): void {
-    this.#driven.listen(address, port).catch((error: Error) => {
+    this.#driven.listen(address, port).catch((e: unknown) => {
+      // The code alone: the message names the address.
+      const problem = `port ${port}: ${errorCode(e) ?? 'cannot listen'}`
       this.#driven.run((at, out) =>
         this.#core.tellNeighbourhood(at, out, (sink) =>
-          this.#core.neighbourhood.listenFailed(linkName, port, error.message, at, sink),
+          this.#core.neighbourhood.listenFailed(linkName, port, problem, at, sink),
         ),
       )
     })

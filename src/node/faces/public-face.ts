@@ -6,6 +6,7 @@ import { MalformedError } from '../../base/errors.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
 import type { Driven } from '../../host/pump.ts'
+import { OPEN } from '../../mesh/secret.ts'
 import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
 import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../../protocol/structures/router-info.ts'
@@ -14,9 +15,18 @@ import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
 import type { Face, FaceContext } from '../face.ts'
+import { meshInvitation } from '../mesh-secret.ts'
 import { readSeed } from '../seed/seed.ts'
 import type { DestinationStatus, FaceStatus, PathStatus } from '../status.ts'
-import { bandwidth, faceStatus, Keeper, Meter, pathStatus, transitLimits } from './face-router.ts'
+import {
+  bandwidth,
+  faceStatus,
+  Keeper,
+  Meter,
+  pathStatus,
+  transitLimits,
+  transitWithin,
+} from './face-router.ts'
 import { destinationsOf, Services } from './services.ts'
 import { transportKeys } from './transport-keys.ts'
 
@@ -41,6 +51,7 @@ export async function startPublicFace(context: FaceContext): Promise<Face> {
 class PublicFace implements Face {
   readonly #context: FaceContext
   readonly #port: number
+  readonly #hidden: boolean
   readonly #clock: WallClock
   readonly #skew: Skew
   readonly #router: Router
@@ -48,10 +59,12 @@ class PublicFace implements Face {
   readonly #host: RouterHost<RouterEvent>
   readonly #keeper: Keeper
   readonly #meter: Meter
+  #config: Config
   #services: Services | undefined
 
   constructor(context: FaceContext) {
     this.#context = context
+    this.#config = context.config
     const { config, folder, log, pump } = context
     const { public: pub } = config
     const random = systemRandom
@@ -61,7 +74,8 @@ class PublicFace implements Face {
     this.#clock = new WallClock(Date.now(), now)
     this.#skew = new Skew(existsSync(NTP_SYNCHRONISED) ? QUALITY_NTP : QUALITY_UNKNOWN)
     const share = bandwidth(pub.bandwidth)
-    const published = pub.host !== '' && pub.ntcp2.published && pub.hidden !== true
+    this.#hidden = pub.hidden === true || (pub.hidden === 'auto' && tellsStrangers(context))
+    const published = pub.host !== '' && pub.ntcp2.published && !this.#hidden
     this.#router = new Router(
       {
         local: faceFolder.routerKeys(random),
@@ -70,7 +84,7 @@ class PublicFace implements Face {
           netId: pub.net_id,
           bandwidth: share.letter,
           floodfill: pub.floodfill === true,
-          hidden: pub.hidden === true,
+          hidden: this.#hidden,
           congestion: '',
           ntcp2: published ? { host: pub.host, port: this.#port } : undefined,
         },
@@ -78,7 +92,7 @@ class PublicFace implements Face {
         meshRule: false,
         allowReservedRanges: pub.allow_reserved_ranges,
         maxPeers: config.limits.peers,
-        transit: transitLimits(config, share, pub.hidden !== true),
+        transit: transitLimits(config, share, !this.#hidden),
         random,
         clock: this.#clock,
         log,
@@ -157,9 +171,14 @@ class PublicFace implements Face {
 
   follow(budget: Budget): void {
     this.#services?.setClientTunnels(budget.clientTunnels)
+    const limits = transitLimits(this.#config, bandwidth(this.#config.public.bandwidth), !this.#hidden)
+    this.#router.tunnels.setLimits(transitWithin(budget, limits))
   }
 
-  reload(_config: Config): void {}
+  reload(config: Config): void {
+    this.#config = config
+    this.#services?.reload(config)
+  }
 
   async close(): Promise<void> {
     await this.#services?.close()
@@ -195,8 +214,8 @@ class PublicFace implements Face {
   }
 
   async #listen(): Promise<void> {
-    const { bind, ipv4, ipv6, hidden } = this.#context.config.public
-    if (hidden === true) return
+    const { bind, ipv4, ipv6 } = this.#context.config.public
+    if (this.#hidden) return
     const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
     for (const address of addresses) {
       try {
@@ -230,6 +249,17 @@ function verifiedOrNot(bytes: Uint8Array): RouterInfo | undefined {
     if (e instanceof MalformedError) return undefined
     throw e
   }
+}
+
+/**
+ * An open mesh that is announced wherever there is a link tells everyone on the uplink's too that this machine takes part: the public network
+ * must not be told the same machine's address (mesh design, "The two faces").
+ */
+function tellsStrangers({ config, folder }: FaceContext): boolean {
+  const { enabled, announce } = config.mesh
+  return (
+    enabled && announce === 'announce' && meshInvitation(config.mesh, folder, systemRandom).secret === OPEN
+  )
 }
 
 /** The configured port, or one that was picked once and kept. */

@@ -63,7 +63,7 @@ export class Services {
     const services = new Services(options)
     try {
       await services.#startProxy()
-      services.#startSite()
+      services.#startSite(options.config.site.enabled)
     } catch (e) {
       await services.close()
       throw e
@@ -89,6 +89,11 @@ export class Services {
       if (status.kind === 'client') this.#o.destinations.setQuantity(id, quantity)
   }
 
+  /** The site goes up or down; the rest waits for the next start. */
+  reload(config: Config): void {
+    this.#startSite(config.site.enabled)
+  }
+
   async close(): Promise<void> {
     this.#watch?.close()
     this.#site?.close()
@@ -103,20 +108,18 @@ export class Services {
     this.#add('http proxy', 'client', newDestination(random))
     const key = given.has(`${face}.http_proxy.port`) ? `${face}.http_proxy.port` : undefined
     this.#proxy = await startHttpProxy({ listen: { host: address, port, key }, host, log })
-    log.write('info', `HTTP proxy on ${address}:${this.#proxy.port}`)
+    log.write('info', `HTTP proxy on port ${this.#proxy.port}`)
   }
 
-  #startSite(): void {
+  /** Also when `enabled` has changed. */
+  #startSite(enabled: Config['site']['enabled']): void {
     const { face, config, folder, log } = this.#o
-    const { enabled, face: where, root: configured } = config.site
-    if (enabled === false || where !== face) return
-    const root = folder.path(configured)
+    if (config.site.face !== face) return
+    const root = folder.path(config.site.root)
     const set = (up: boolean): void => (up ? this.#openSite(root) : this.#closeSite())
-    if (enabled === true) set(true)
-    else {
-      set(hasFiles(root))
-      this.#watch = watchFiles(root, set, log)
-    }
+    this.#watch?.close()
+    this.#watch = enabled === 'auto' ? watchFiles(root, set, log) : undefined
+    set(enabled === 'auto' ? hasFiles(root) : enabled)
   }
 
   #openSite(root: string): void {
@@ -125,7 +128,8 @@ export class Services {
     const keys = folder.destination(siteKeys, random)
     const id = this.#add(SITE, 'server', keys)
     this.#site = startSite({ server: host.createServer(id), root, title: config.site.title, log })
-    log.write('info', `site at http://${toB32(keys.identity.hash)}/`)
+    log.write('info', 'site is up; its address: ramsons status')
+    log.write('debug', `site at http://${toB32(keys.identity.hash)}/`)
   }
 
   #closeSite(): void {
