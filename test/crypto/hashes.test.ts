@@ -104,6 +104,24 @@ describe('HKDF-SHA256', () => {
     }
     expect(() => hkdf(random.bytes(32), random.bytes(32), '', 8161)).toThrow(RangeError)
   })
+
+  test('hkdf2 equals its slow twin at every length, and in what order ever', () => {
+    const random = seededRandom(4)
+    for (let i = 0; i < 300; i++) {
+      const salt = random.bytes(random.below(70))
+      const ikm = random.bytes(i % 70)
+      const info = 'SessionTagKeyGen and more'.substring(0, random.below(26))
+      const [ck, k] = hkdf2(salt, ikm, info)
+      expect(hex(concat(ck, k))).toBe(hex(hkdf(salt, ikm, info, 64)))
+    }
+  })
+
+  test('a half owns its memory', () => {
+    const [ck, k] = hkdf2(utf8('a'), utf8('b'), 'c')
+    const before = hex(concat(ck, k))
+    hkdf2(ck, k, 'd')
+    expect(hex(concat(ck, k))).toBe(before)
+  })
 })
 
 describe('scrypt', () => {
