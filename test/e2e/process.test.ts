@@ -292,7 +292,7 @@ describe('a node', { timeout: 60_000 }, () => {
     const { status, stdout } = ramsons('mesh', 'panic', '--data', data)
     expect([status, stdout]).toEqual([
       0,
-      'The node is stopped; its identity on the mesh is gone. The next start makes another.\n',
+      'The node is stopped; its identity and site address on the mesh are gone. The next start makes others.\n',
     ])
     expect((await ended)[0]).toBe(0)
     const next = await new RunningNode(data).up()
