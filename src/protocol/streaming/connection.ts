@@ -21,7 +21,7 @@ import {
   SYNCHRONIZE,
   writePacket,
 } from './packet.ts'
-import { OUR_CHOKE_DELAY, Receiver } from './receiver.ts'
+import { OUR_CHOKE_DELAY, type ReceiveBudget, Receiver } from './receiver.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { type Line, Sender } from './sender.ts'
 import { type PacketSigner, signedFields, signedPacket, signPacket, verifyPacket } from './signing.ts'
@@ -44,6 +44,7 @@ export interface StreamContext {
   readonly signer: PacketSigner
   readonly clock: Clock
   readonly limits: StreamLimits
+  readonly received: ReceiveBudget
 }
 
 /**
@@ -94,7 +95,7 @@ export class StreamConnection implements Line {
     this.#heardAt = now
     const { limits } = context
     this.sender = new Sender(this, limits)
-    this.#receiver = new Receiver(limits, this.sender.rtt)
+    this.#receiver = new Receiver(limits, context.received, this.sender.rtt)
     this.#giveUpAt = now + (initiator ? limits.connectTimeout : limits.acceptTimeout)
     if (initiator) this.sender.start(now)
   }
@@ -169,6 +170,7 @@ export class StreamConnection implements Line {
     this.#giveUpAt = now + LINGER
     this.#idleAt = undefined
     this.sender.stop()
+    this.#receiver.stop()
     out.event({ kind: 'closed', id: this.id, reason })
   }
 
@@ -310,7 +312,7 @@ export class StreamConnection implements Line {
     if (this.#state !== 'open') return
     const receiver = this.#receiver
     while (!receiver.ended) {
-      const packet = receiver.window.shift()
+      const packet = receiver.shift()
       if (packet === undefined) return
       const bytes = packet.payload
       if (bytes.length > 0 && !this.#released) {

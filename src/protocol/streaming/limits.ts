@@ -49,6 +49,8 @@ export interface StreamLimits {
   readonly unchokeAt: number
   /** Unread bytes beyond which packets are dropped: i2pd 2.45.1 does not heed a choke. */
   readonly receiveBuffer: number
+  /** Unread bytes and what waits behind gaps, of all streams of a destination, with what each packet costs beside. */
+  readonly receiveTotal: number
 }
 
 export const DEFAULT_LIMITS: StreamLimits = {
@@ -80,4 +82,6 @@ export const DEFAULT_LIMITS: StreamLimits = {
   chokeAt: 262_144,
   unchokeAt: 65_536,
   receiveBuffer: 2_097_152,
+  // A dozen fast streams at once; a Pi has a gigabyte for everything.
+  receiveTotal: 33_554_432,
 }

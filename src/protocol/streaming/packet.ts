@@ -1,5 +1,5 @@
 /** The packet of a stream (streaming, "Packet Format", "Flags and Option Data Fields"). */
-import { Reader, Writer } from '../../base/bytes.ts'
+import { copy, Reader, Writer } from '../../base/bytes.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { HASH_LENGTH, type Hash } from '../structures/hash.ts'
 import { type Identity, readIdentity } from '../structures/identity.ts'
@@ -23,6 +23,12 @@ const HASH_NACKS = HASH_LENGTH / 4
 export const MAX_NACKS = 255
 /** More delay than this asks for no more data until further notice. i2pd asks for exactly this, so it counts as well. */
 export const CHOKE_DELAY = 60_000
+
+// Implementation constants
+/** Bytes of a packet: twice what anyone sends with all options. */
+const MAX_PACKET = 8192
+/** A packet may keep so much memory alive beside its own bytes. */
+const MAX_SLACK = 2048
 
 export interface StreamPacket {
   /** As received. */
@@ -72,6 +78,15 @@ export interface WrittenPacket {
   readonly bytes: Uint8Array
   readonly payloadAt: number
   readonly signatureAt: number
+}
+
+/**
+ * `bytes`, or a copy where they would keep a message alive that may be thirty times as large, for packets wait.
+ * @throws {MalformedError} on more bytes than a packet has.
+ */
+export function keepable(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > MAX_PACKET) throw new MalformedError('stream packet: too long')
+  return bytes.buffer.byteLength > bytes.length + MAX_SLACK ? copy(bytes) : bytes
 }
 
 /** The two ids that say which stream a packet is for. @throws {MalformedError} on less than a header. */

@@ -31,6 +31,11 @@ export class ReceiveWindow {
     return this.#bytes
   }
 
+  /** Packets held. */
+  get size(): number {
+    return this.#ahead.size
+  }
+
   get hasGaps(): boolean {
     return this.#highest >= this.#next
   }

@@ -18,6 +18,7 @@ import { DEFAULT_LIMITS, type StreamLimits } from './limits.ts'
 import { Orphans } from './orphans.ts'
 import {
   ECHO,
+  keepable,
   NO_ACK,
   nackSet,
   peekIds,
@@ -27,6 +28,7 @@ import {
   SYNCHRONIZE,
   writePacket,
 } from './packet.ts'
+import { ReceiveBudget } from './receiver.ts'
 import { type PacketSigner, signedPacket, signerOf, verifyPacket } from './signing.ts'
 
 // Specification constants
@@ -112,7 +114,8 @@ export class StreamSet {
   constructor(options: StreamSetOptions) {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     const signer = options.signer ?? signerOf(options.local)
-    this.#context = { signer, clock: options.clock, limits: this.#limits }
+    const received = new ReceiveBudget(this.#limits.receiveTotal)
+    this.#context = { signer, clock: options.clock, limits: this.#limits, received }
     this.#hash = options.local.identity.hash
     this.#random = options.random
     this.#log = options.log ?? SILENT
@@ -127,6 +130,11 @@ export class StreamSet {
   /** Everything that is remembered of streams, finished ones and early packets included. */
   get retained(): number {
     return this.#streams.size + this.#byPeer.size + this.#deadlines.size + this.#orphans.size
+  }
+
+  /** Bytes held for programs that have not read them, and behind gaps. */
+  get held(): number {
+    return this.#context.received.used
   }
 
   /**
@@ -256,7 +264,7 @@ export class StreamSet {
   }
 
   #receive(payload: StreamPayload, from: Hash | undefined, now: Millis, out: StreamSink): void {
-    const { data } = payload
+    const data = keepable(payload.data)
     const { sendStreamId, receiveStreamId } = peekIds(data)
     const stream = sendStreamId !== 0 ? this.#streams.get(sendStreamId) : this.#byPeer.get(receiveStreamId)
     // Our ids are known to one destination each; anybody else's use of them is none of that stream's business.

@@ -667,6 +667,73 @@ describe('flow control', () => {
   })
 })
 
+describe('what waits for a program or behind a gap', () => {
+  const LIMIT = 150_000
+
+  /** Ten streams of 100 KB each whose second packets do not arrive. */
+  function gaps(): Pair & { readonly ids: readonly StreamId[] } {
+    const p = pair({ latency: 20 }, { receiveTotal: LIMIT })
+    sink(p.b)
+    p.network.filter = (f) => f.from === p.b || readPacket(f.packet, f.from.local.identity).sequence !== 1
+    const ids = Array.from({ length: 10 }, () => connect(p))
+    for (const id of ids) pump(p.a, id, pattern(100_000))
+    p.network.runFor(20_000)
+    return { ...p, ids }
+  }
+
+  test('has a bound for all streams together', () => {
+    const { b } = gaps()
+    expect(b.set.held).toBeGreaterThan(LIMIT / 2)
+    expect(b.set.held).toBeLessThanOrEqual(LIMIT)
+  })
+
+  test('keeps nothing from arriving, and is given back', () => {
+    const { network, a, b } = gaps()
+    network.filter = () => true
+    network.run()
+    expect([...b.received.values()].map((chunks) => Buffer.concat(chunks).length)).toEqual(
+      new Array(10).fill(100_000),
+    )
+    expect([b.set.held, a.set.held]).toEqual([0, 0])
+  })
+
+  test('is given back by streams that break off', () => {
+    const { network, a, b, ids } = gaps()
+    for (const id of ids) a.set.reset(id, network.now, a)
+    network.run()
+    expect(b.set.held).toBe(0)
+  })
+
+  test('does not keep larger messages alive, and no packet is that large itself', () => {
+    const p = pair({ latency: 20 })
+    const { id, other } = opened(p)
+    p.network.runFor(1000)
+    const packets = tap(p.network)
+    write(p.a, id, 'hello')
+    p.network.runFor(1000)
+    const { packet } = packets.find((f) => f.from === p.a)!
+    const again = (sequence: number, length: number): void => {
+      const message = new Uint8Array(60_000)
+      message.set(packet)
+      new DataView(message.buffer).setUint32(8, sequence)
+      p.b.set.receive(
+        { sourcePort: 1, destinationPort: 2, data: message.subarray(0, length) },
+        p.a.hash,
+        p.network.now,
+        p.b,
+      )
+    }
+    const next = new DataView(packet.buffer).getUint32(8) + 1
+    again(next, packet.length)
+    const chunk = p.b.received.get(other)!.at(-1)!
+    expect(Buffer.from(chunk).toString()).toBe('hello')
+    expect(chunk.buffer.byteLength).toBeLessThan(4_000)
+    const before = p.b.received.get(other)!.length
+    again(next + 1, 30_000)
+    expect(p.b.received.get(other)!.length).toBe(before)
+  })
+})
+
 describe('time', () => {
   test('an idle stream says something now and then, and notices when nobody answers', () => {
     const p = pair({ latency: 20 })
