@@ -33,6 +33,8 @@ export const MAX_PAYLOAD = 65519
 
 // Implementation constants
 
+/** In one frame: other routers send three at most, and each may ask for an answer of its own or for inflating. */
+const MAX_CLOVES = 32
 /** Padding by default, bytes without the block header: zero up to this (the spec's recommendation). */
 const MAX_PADDING = 15
 /**
@@ -69,7 +71,7 @@ export interface Payload {
 /**
  * Unknown blocks, Options and MessageNumbers are skipped. Cloves borrow from `bytes`.
  * @throws {MalformedError} also on what "Block Ordering Rules" forbid: anything after Padding, anything but Padding after
- * Termination, a second DateTime, a third NextKey.
+ * Termination, a second DateTime, a third NextKey; and on more cloves than anyone sends.
  */
 export function readPayload(bytes: Uint8Array): Payload {
   const payload: Payload = {
@@ -89,6 +91,7 @@ export function readPayload(bytes: Uint8Array): Payload {
       throw new MalformedError('block after Termination')
     switch (type) {
       case GARLIC_CLOVE:
+        if (payload.cloves.length === MAX_CLOVES) throw new MalformedError('too many cloves')
         payload.cloves.push(readClove(block))
         break
       case DATE_TIME:

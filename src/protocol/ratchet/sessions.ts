@@ -283,11 +283,13 @@ export class RatchetSessions {
     this.#deadlines.clear(peer)
   }
 
-  /** Too many tags: the peers unheard of for the longest time go. */
+  /** Too many tags: strangers go first, then the peers unheard of for the longest time. */
   #makeRoom(keep: Peer): void {
-    for (const [, peer] of this.#peers.entries()) {
-      if (this.#context.tags.size <= MAX_TAGS) return
-      if (peer !== keep) this.#drop(peer)
+    for (const peers of [this.#strangers, this.#peers]) {
+      for (const [, peer] of peers.entries()) {
+        if (this.#context.tags.size <= MAX_TAGS) return
+        if (peer !== keep) this.#drop(peer)
+      }
     }
   }
 }

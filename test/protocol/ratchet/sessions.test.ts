@@ -465,6 +465,25 @@ describe('what a store receives', () => {
   }, 120_000)
 })
 
+describe('strangers who get many replies', () => {
+  it('cost each other their tags, and nobody who has a session', () => {
+    const random = seededRandom(15)
+    const [a, b] = [side(random), side(random)]
+    const talk = new Talk(a, b, 1)
+    talk.send(a, [clove(1)])
+    talk.run(2000)
+    expect(b.store.established(a.keys.publicKey, 2000)).toBe(true)
+    for (let i = 0; i < 235; i++) {
+      const stranger = side(random)
+      const now = 2000 + 20 * i
+      b.store.decrypt(stranger.store.encrypt(b.keys.publicKey, [clove(i)], {}, now)!.message, now)
+      for (let k = 0; k < 12; k++) b.store.encrypt(stranger.keys.publicKey, [clove(k)], {}, now)
+    }
+    expect(b.store.tagCount).toBeGreaterThan(MAX_TAGS / 2)
+    expect(b.store.established(a.keys.publicKey, 7000)).toBe(true)
+  }, 60_000)
+})
+
 describe('payload blocks', () => {
   const random = seededRandom(14)
 
@@ -473,6 +492,18 @@ describe('payload blocks', () => {
     write(w)
     return w.bytes.subarray(0, w.pos)
   }
+
+  it('hold no more cloves than anyone sends', () => {
+    const cloves = (n: number): Uint8Array =>
+      payload((w) =>
+        writeCloves(
+          w,
+          Array.from({ length: n }, (_, i) => clove(i, 4)),
+        ),
+      )
+    expect(readPayload(cloves(32)).cloves).toHaveLength(32)
+    expect(() => readPayload(cloves(33))).toThrow('too many cloves')
+  })
 
   it('are read in any order; unknown ones are skipped', () => {
     const got = readPayload(
