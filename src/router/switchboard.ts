@@ -144,8 +144,9 @@ export class Switchboard {
   #settle(now: Millis): void {
     let settled = 0
     for (;;) {
-      if (this.#queues().every((q) => q.length === 0)) return
       settled += drain(this.#fromTransport, (e) => this.#onTransport(e, now))
+      this.#parts.tunnels.flush(now, this.tunnelSink)
+      if (this.#queues().every((q) => q.length === 0)) return
       settled += drain(this.#fromTunnels, (e) => this.#onTunnels(e, now))
       settled += drain(this.#fromNetdb, (e) => this.#onNetdb(e, now))
       settled += drain(this.#fromDestinations, (e) => this.#onDestination(e.at, e.event, now))

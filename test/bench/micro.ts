@@ -92,7 +92,7 @@ function layers(): Record<string, Operation> {
     layerKey: systemRandom.bytes(32),
     ivKey: systemRandom.bytes(32),
   })
-  const block = systemRandom.bytes(1024)
+  const block = [systemRandom.bytes(1024)]
   const hop = new HopLayer(keys())
   const creator = new CreatorLayers([keys(), keys()])
   return {

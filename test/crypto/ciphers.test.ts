@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { concat, hex, utf8 } from '../../src/base/bytes.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { open, seal, sealInto } from '../../src/crypto/aead.ts'
-import { aesCbcDecrypt, aesCbcEncrypt, TunnelLayerCipher } from '../../src/crypto/aes.ts'
+import { aesCbcDecrypt, aesCbcEncrypt, MAX_LAYER_BLOCKS, TunnelLayerCipher } from '../../src/crypto/aes.ts'
 import { chacha20 } from '../../src/crypto/chacha20.ts'
 import { flipped, h, withEachBackend } from './backends.ts'
 
@@ -192,15 +192,33 @@ describe('TunnelLayerCipher', () => {
       const wire = slowEncrypt(layerKey, ivKey, plain)
       const block = new Uint8Array(plain)
       if (random.below(3) > 0) {
-        hop.encrypt(block)
+        hop.encrypt([block])
         expect(hex(block)).toBe(hex(wire))
       }
       if (random.below(3) > 0) {
         block.set(wire)
-        hop.decrypt(block)
+        hop.decrypt([block])
         expect(hex(block)).toBe(hex(plain))
       }
     }
+  })
+
+  test('blocks together equal blocks one by one, in batches of every size', () => {
+    const layerKey = random.bytes(32)
+    const ivKey = random.bytes(32)
+    const hop = new TunnelLayerCipher(layerKey, ivKey)
+    for (let size = 0; size <= MAX_LAYER_BLOCKS; size++) {
+      const plain = Array.from({ length: size }, () => random.bytes(1024))
+      const wire = plain.map((block) => hex(slowEncrypt(layerKey, ivKey, block)))
+      const blocks = plain.map((block) => new Uint8Array(block))
+      hop.encrypt(blocks)
+      expect(blocks.map(hex)).toEqual(wire)
+      hop.decrypt(blocks)
+      expect(blocks.map(hex)).toEqual(plain.map(hex))
+    }
+    const many = Array.from({ length: MAX_LAYER_BLOCKS + 1 }, () => new Uint8Array(1024))
+    expect(() => hop.encrypt(many)).toThrow(RangeError)
+    expect(() => hop.decrypt(many)).toThrow(RangeError)
   })
 
   test("a creator's layers come off one per hop", () => {
@@ -208,8 +226,8 @@ describe('TunnelLayerCipher', () => {
     for (let i = 0; i < 20; i++) {
       const plain = random.bytes(1024)
       const block = new Uint8Array(plain)
-      for (const hop of hops.toReversed()) hop.decrypt(block)
-      for (const hop of hops) hop.encrypt(block)
+      for (const hop of hops.toReversed()) hop.decrypt([block])
+      for (const hop of hops) hop.encrypt([block])
       expect(hex(block)).toBe(hex(plain))
     }
   })
@@ -220,9 +238,9 @@ describe('TunnelLayerCipher', () => {
     const message = random.bytes(1028)
     const wire = slowEncrypt(layerKey, ivKey, message.subarray(4))
     const id = hex(message.subarray(0, 4))
-    new TunnelLayerCipher(layerKey, ivKey).encrypt(message.subarray(4))
+    new TunnelLayerCipher(layerKey, ivKey).encrypt([message.subarray(4)])
     expect(hex(message)).toBe(id + hex(wire))
-    expect(() => new TunnelLayerCipher(layerKey, ivKey).encrypt(message)).toThrow(RangeError)
-    expect(() => new TunnelLayerCipher(layerKey, ivKey).decrypt(message)).toThrow(RangeError)
+    expect(() => new TunnelLayerCipher(layerKey, ivKey).encrypt([message])).toThrow(RangeError)
+    expect(() => new TunnelLayerCipher(layerKey, ivKey).decrypt([message])).toThrow(RangeError)
   })
 })

@@ -2,16 +2,19 @@
  * Layers over a block, in place (tunnel-implementation, "Participant Processing", "Endpoint Processing"). What a hop adds, the
  * creator takes off: before sending through an outbound tunnel, after receiving from an inbound one.
  */
-import { TunnelLayerCipher } from '../../crypto/aes.ts'
+import { MAX_LAYER_BLOCKS, TunnelLayerCipher } from '../../crypto/aes.ts'
 
 export interface LayerKeys {
   readonly layerKey: Uint8Array
   readonly ivKey: Uint8Array
 }
 
-/** What is done to every block that a gateway sends. */
+/** Blocks that `Layers` take at once. */
+export const MAX_BATCH: number = MAX_LAYER_BLOCKS
+
+/** What is done to every block of a tunnel. */
 export interface Layers {
-  apply(block: Uint8Array): void
+  apply(blocks: readonly Uint8Array[]): void
 }
 
 /** One hop's layer. */
@@ -22,8 +25,8 @@ export class HopLayer implements Layers {
     this.#cipher = new TunnelLayerCipher(keys.layerKey, keys.ivKey)
   }
 
-  apply(block: Uint8Array): void {
-    this.#cipher.encrypt(block)
+  apply(blocks: readonly Uint8Array[]): void {
+    this.#cipher.encrypt(blocks)
   }
 }
 
@@ -37,7 +40,7 @@ export class CreatorLayers implements Layers {
     this.#ciphers = hops.map((hop) => new TunnelLayerCipher(hop.layerKey, hop.ivKey)).reverse()
   }
 
-  apply(block: Uint8Array): void {
-    for (const cipher of this.#ciphers) cipher.decrypt(block)
+  apply(blocks: readonly Uint8Array[]): void {
+    for (const cipher of this.#ciphers) cipher.decrypt(blocks)
   }
 }

@@ -5,7 +5,8 @@ import type { Hash } from '../../protocol/structures/hash.ts'
 import type { TunnelDelivery } from '../../protocol/tunnel-data/delivery.ts'
 import { Fragmenter } from '../../protocol/tunnel-data/fragmenter.ts'
 import type { Layers } from '../../protocol/tunnel-data/layers.ts'
-import { setTunnelId, TUNNEL_ID_LENGTH, type TunnelTable } from './table.ts'
+import { Batch } from './batch.ts'
+import { setTunnelId, type TunnelTable } from './table.ts'
 import type { Due, TunnelSink } from './tunnel-event.ts'
 
 // Implementation constants
@@ -17,18 +18,17 @@ const FLUSH_INTERVAL: Millis = 5
 
 export class Gateway implements Due {
   readonly #table: TunnelTable
-  readonly #next: Hash
-  readonly #nextTunnelId: number
-  readonly #layers: Layers
+  readonly #batch: Batch<Uint8Array>
   readonly #fragmenter: Fragmenter
-  #blocks: Uint8Array[] = []
+  readonly #blocks: Uint8Array[] = []
   #flushedAt: Millis = Number.NEGATIVE_INFINITY
 
   constructor(table: TunnelTable, next: Hash, nextTunnelId: number, layers: Layers) {
     this.#table = table
-    this.#next = next
-    this.#nextTunnelId = nextTunnelId
-    this.#layers = layers
+    this.#batch = new Batch(table, layers, (payload, _block, now, out) => {
+      setTunnelId(payload, nextTunnelId)
+      out.event({ kind: 'send', to: next, message: table.envelope(MessageType.TunnelData, payload, now) })
+    })
     this.#fragmenter = new Fragmenter(table.random)
   }
 
@@ -61,13 +61,7 @@ export class Gateway implements Due {
 
   #emit(now: Millis, out: TunnelSink): void {
     const blocks = this.#blocks
-    if (blocks.length === 0) return
-    this.#blocks = []
-    for (const payload of blocks) {
-      this.#layers.apply(payload.subarray(TUNNEL_ID_LENGTH))
-      setTunnelId(payload, this.#nextTunnelId)
-      const message = this.#table.envelope(MessageType.TunnelData, payload, now)
-      out.event({ kind: 'send', to: this.#next, message })
-    }
+    for (let i = 0; i < blocks.length; i++) this.#batch.add(blocks[i]!, blocks[i]!, now, out)
+    blocks.length = 0
   }
 }

@@ -13,15 +13,10 @@ import {
 import type { Hash } from '../../protocol/structures/hash.ts'
 import { CreatorLayers } from '../../protocol/tunnel-data/layers.ts'
 import type { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
+import { Batch } from './batch.ts'
 import { Endpoint } from './endpoint.ts'
 import { Gateway } from './gateway.ts'
-import {
-  LIFETIME_GRACE,
-  type Receiver,
-  TUNNEL_ID_LENGTH,
-  TUNNEL_LIFETIME,
-  type TunnelTable,
-} from './table.ts'
+import { LIFETIME_GRACE, type Receiver, TUNNEL_LIFETIME, type TunnelTable } from './table.ts'
 import type { InboundView, OutboundDelivery, PoolId, TunnelSink } from './tunnel-event.ts'
 
 // Implementation constants
@@ -89,7 +84,7 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
   readonly closeAt: Millis
   readonly pool: PoolId
   readonly #table: TunnelTable
-  readonly #layers: CreatorLayers
+  readonly #batch: Batch<undefined>
   readonly #endpoint: Endpoint
 
   constructor(
@@ -105,8 +100,10 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
     this.closeAt = this.expiresAt + LIFETIME_GRACE
     this.#table = table
     this.pool = pool
-    this.#layers = new CreatorLayers(hops)
     this.#endpoint = new Endpoint(table, fragments)
+    this.#batch = new Batch(table, new CreatorLayers(hops), (_item, block, now, out) =>
+      this.#open(block, now, out),
+    )
   }
 
   get gatewayHash(): Hash {
@@ -130,12 +127,7 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
     const last = this.hops.at(-1)
     const payload = message.payload
     if (last === undefined || !sameBytes(from, last.hash) || this.#table.duplicate(payload, now)) return
-    const block = payload.subarray(TUNNEL_ID_LENGTH)
-    this.#layers.apply(block)
-    for (const { delivery, message: bytes } of this.#endpoint.receive(block, now)) {
-      // Anything else would make us forward for whoever knows the gateway, and show it who we are.
-      if (delivery.kind === 'local') this.#received(bytes, now, out)
-    }
+    this.#batch.add(undefined, payload, now, out)
   }
 
   gateway(message: Uint8Array, now: Millis, out: TunnelSink): void {
@@ -145,6 +137,13 @@ export class InboundTunnel extends OwnTunnel implements Receiver {
   override close(): void {
     this.#table.remove(this.tunnelId)
     this.#endpoint.close()
+  }
+
+  #open(block: Uint8Array, now: Millis, out: TunnelSink): void {
+    for (const { delivery, message: bytes } of this.#endpoint.receive(block, now)) {
+      // Anything else would make us forward for whoever knows the gateway, and show it who we are.
+      if (delivery.kind === 'local') this.#received(bytes, now, out)
+    }
   }
 
   #received(bytes: Uint8Array, now: Millis, out: TunnelSink): void {

@@ -37,6 +37,11 @@ export interface Receiver {
   gateway(message: Uint8Array, now: Millis, out: TunnelSink): void
 }
 
+/** Something that a turn has begun and its end completes. */
+export interface Waiting {
+  flush(now: Millis, out: TunnelSink): void
+}
+
 export interface TableParameters {
   readonly self: Hash
   readonly random: Random
@@ -52,6 +57,9 @@ export class TunnelTable {
   readonly deadlines: Deadlines<Due> = new Deadlines<Due>()
   readonly #receivers = new Map<number, Receiver>()
   readonly #duplicates: DuplicateFilter
+  readonly #waiting: Waiting[] = []
+  /** When the first of what waits for a flush came. */
+  waitingSince: Millis | undefined
 
   constructor(p: TableParameters) {
     this.self = p.self
@@ -59,6 +67,21 @@ export class TunnelTable {
     this.clock = p.clock
     this.log = p.log
     this.#duplicates = new DuplicateFilter(TUNNEL_LIFETIME, MAX_DUPLICATE_MARKS, p.random)
+  }
+
+  /** It will be flushed before the turn is over. */
+  wait(what: Waiting, now: Millis): void {
+    this.#waiting.push(what)
+    this.waitingSince ??= now
+  }
+
+  /** Also what the flushing adds. */
+  flush(now: Millis, out: TunnelSink): void {
+    if (this.waitingSince === undefined) return
+    const waiting = this.#waiting
+    for (let i = 0; i < waiting.length; i++) waiting[i]!.flush(now, out)
+    waiting.length = 0
+    this.waitingSince = undefined
   }
 
   get(tunnelId: number): Receiver | undefined {

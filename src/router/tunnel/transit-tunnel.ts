@@ -9,9 +9,10 @@ import type { Hash } from '../../protocol/structures/hash.ts'
 import { LOCAL } from '../../protocol/tunnel-data/delivery.ts'
 import { HopLayer } from '../../protocol/tunnel-data/layers.ts'
 import type { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
+import { Batch } from './batch.ts'
 import { Endpoint } from './endpoint.ts'
 import { Gateway } from './gateway.ts'
-import { type Receiver, setTunnelId, TUNNEL_ID_LENGTH, type TunnelTable } from './table.ts'
+import { type Receiver, setTunnelId, type TunnelTable } from './table.ts'
 import type { TokenBucket } from './token-bucket.ts'
 import type { TunnelSink } from './tunnel-event.ts'
 
@@ -44,29 +45,27 @@ class Participant implements TransitTunnel {
   readonly #table: TunnelTable
   readonly #bandwidth: TokenBucket
   readonly #previous: Hash
-  readonly #next: Hash
-  readonly #nextTunnelId: number
-  readonly #layer: HopLayer
+  readonly #batch: Batch<I2npMessage>
 
   constructor(opened: OpenedRequest, previous: Hash, resources: TransitResources) {
     this.#table = resources.table
     this.#bandwidth = resources.bandwidth
     this.#previous = previous
-    this.#next = opened.request.nextHop
-    this.#nextTunnelId = opened.request.nextTunnelId
-    this.#layer = new HopLayer(opened.keys)
+    const { table } = resources
+    const { nextHop, nextTunnelId } = opened.request
+    this.#batch = new Batch(table, new HopLayer(opened.keys), (message, _block, _now, out) => {
+      const { payload, type, expiration } = message
+      setTunnelId(payload, nextTunnelId)
+      // The expiration stays: a new one would tell the next hop nothing, but let a message live on.
+      const id = randomId(table.random)
+      out.event({ kind: 'send', to: nextHop, message: { type, id, expiration, payload } })
+    })
   }
 
   data(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
-    const table = this.#table
-    const { payload, type, expiration } = message
-    if (!sameBytes(from, this.#previous) || table.duplicate(payload, now)) return
-    if (!this.#bandwidth.take(payload.length, now)) return
-    this.#layer.apply(payload.subarray(TUNNEL_ID_LENGTH))
-    setTunnelId(payload, this.#nextTunnelId)
-    // The expiration stays: a new one would tell the next hop nothing, but let a message live on.
-    const id = randomId(table.random)
-    out.event({ kind: 'send', to: this.#next, message: { type, id, expiration, payload } })
+    const payload = message.payload
+    if (!sameBytes(from, this.#previous) || this.#table.duplicate(payload, now)) return
+    if (this.#bandwidth.take(payload.length, now)) this.#batch.add(message, payload, now, out)
   }
 
   gateway(): void {}
@@ -102,33 +101,35 @@ class TransitEndpoint implements TransitTunnel {
   readonly #table: TunnelTable
   readonly #bandwidth: TokenBucket
   readonly #previous: Hash
-  readonly #layer: HopLayer
+  readonly #batch: Batch<undefined>
   readonly #endpoint: Endpoint
 
   constructor(opened: OpenedRequest, previous: Hash, resources: TransitResources) {
     this.#table = resources.table
     this.#bandwidth = resources.bandwidth
     this.#previous = previous
-    this.#layer = new HopLayer(opened.keys)
     this.#endpoint = new Endpoint(resources.table, resources.fragments)
+    this.#batch = new Batch(resources.table, new HopLayer(opened.keys), (_item, block, now, out) =>
+      this.#open(block, now, out),
+    )
   }
 
   data(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
-    const table = this.#table
     const payload = message.payload
-    if (!sameBytes(from, this.#previous) || table.duplicate(payload, now)) return
-    if (!this.#bandwidth.take(payload.length, now)) return
-    const block = payload.subarray(TUNNEL_ID_LENGTH)
-    this.#layer.apply(block)
-    for (const { delivery, message: bytes } of this.#endpoint.receive(block, now)) {
-      // An outbound tunnel has no local delivery (tunnel-message, "First Fragment Delivery Instructions").
-      if (delivery.kind !== 'local') table.deliver(delivery, bytes, now, out)
-    }
+    if (!sameBytes(from, this.#previous) || this.#table.duplicate(payload, now)) return
+    if (this.#bandwidth.take(payload.length, now)) this.#batch.add(undefined, payload, now, out)
   }
 
   gateway(): void {}
 
   close(): void {
     this.#endpoint.close()
+  }
+
+  #open(block: Uint8Array, now: Millis, out: TunnelSink): void {
+    for (const { delivery, message: bytes } of this.#endpoint.receive(block, now)) {
+      // An outbound tunnel has no local delivery (tunnel-message, "First Fragment Delivery Instructions").
+      if (delivery.kind !== 'local') this.#table.deliver(delivery, bytes, now, out)
+    }
   }
 }

@@ -3,6 +3,7 @@
 import { Reader, sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
 import type { TimedCore } from '../../base/core.ts'
+import { earliest } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { jitter, type Random } from '../../base/random.ts'
@@ -275,13 +276,19 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
     }
   }
 
+  /** Completes what messages have begun: until this, or `timeout`, their blocks wait for others to be layered with. */
+  flush(now: Millis, out: TunnelSink): void {
+    this.#table.flush(now, out)
+  }
+
   timeout(now: Millis, out: TunnelSink): void {
     const { deadlines } = this.#table
     for (let due = deadlines.due(now); due !== undefined; due = deadlines.due(now)) due.due(now, out)
+    this.flush(now, out)
   }
 
   nextTimeout(): Millis | undefined {
-    return this.#table.deadlines.next()
+    return earliest(this.#table.waitingSince, this.#table.deadlines.next())
   }
 
   // SideKeeper

@@ -206,13 +206,13 @@ describe('layers', () => {
     for (let i = 0; i < 5; i++) {
       const plain = random.bytes(BLOCK_LENGTH)
       const outbound = Uint8Array.from(plain)
-      creator.apply(outbound)
+      creator.apply([outbound])
       expect(sameBytes(outbound, plain)).toBe(false)
-      for (const p of participants) p.apply(outbound)
+      for (const p of participants) p.apply([outbound])
       expect(sameBytes(outbound, plain)).toBe(true)
       const inbound = Uint8Array.from(plain)
-      for (const p of participants) p.apply(inbound)
-      creator.apply(inbound)
+      for (const p of participants) p.apply([inbound])
+      creator.apply([inbound])
       expect(sameBytes(inbound, plain)).toBe(true)
     }
   })

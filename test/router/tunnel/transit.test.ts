@@ -19,7 +19,7 @@ import { readTunnelBuild } from '../../../src/protocol/i2np/tunnel-build.ts'
 import { readTunnelGateway } from '../../../src/protocol/i2np/tunnel-gateway.ts'
 import { unwrapWithKey } from '../../../src/protocol/ratchet/symmetric-garlic.ts'
 import { Fragmenter } from '../../../src/protocol/tunnel-data/fragmenter.ts'
-import { CreatorLayers } from '../../../src/protocol/tunnel-data/layers.ts'
+import { CreatorLayers, MAX_BATCH } from '../../../src/protocol/tunnel-data/layers.ts'
 import type { TransitLimits } from '../../../src/router/tunnel/tunnel-event.ts'
 import { LIMITS, Net, type Node, pool, START } from './harness.ts'
 
@@ -251,6 +251,7 @@ describe('participants', () => {
       const payload = new Writer(1028).u32(1000).put(block).bytes
       const message = { type: MessageType.TunnelData, id: 1, expiration: START + a.net.now + 7777, payload }
       a.router.tunnels.handle(from, message, a.net.now, a.router)
+      a.router.tunnels.flush(a.net.now, a.router)
       return a.sent.length - before
     }
     return { a, data }
@@ -293,7 +294,34 @@ describe('participants', () => {
     send(new Uint8Array(0))
     send(new Writer(1028).u32(1000).bytes, START - 61_000)
     send(new Writer(1028).u32(1000).bytes, START + 181_000)
+    a.router.tunnels.flush(0, a.router)
     expect(a.sent).toHaveLength(0)
+  })
+
+  it('pass on what a turn brings when it ends, or when there is a batch of it, each in its order', () => {
+    const { a } = participant()
+    a.ask(a.record({ receiveTunnelId: 1001, nextTunnelId: 2001 }))
+    a.sent.length = 0
+    const send = (tunnelId: number, n: number): void => {
+      const payload = new Writer(1028).u32(tunnelId).put(a.net.random.bytes(1024)).bytes
+      const message = { type: MessageType.TunnelData, id: 1, expiration: START + n, payload }
+      a.router.tunnels.handle(a.self, message, 0, a.router)
+    }
+    const passed = (tunnelId: number): number[] =>
+      a.sent
+        .filter(({ message }) => new Reader(message.payload).u32() === tunnelId)
+        .map(({ message }) => message.expiration - START)
+    for (let n = 0; n < MAX_BATCH + 3; n++) {
+      send(1000, n)
+      if (n < 2) send(1001, n)
+    }
+    expect(passed(2000)).toHaveLength(MAX_BATCH)
+    expect(passed(2001)).toHaveLength(0)
+    expect(a.router.tunnels.nextTimeout()).toBe(0)
+    a.router.tunnels.flush(0, a.router)
+    expect(passed(2000)).toEqual(Array.from({ length: MAX_BATCH + 3 }, (_, n) => n))
+    expect(passed(2001)).toEqual([0, 1])
+    expect(a.router.tunnels.nextTimeout()).toBeGreaterThan(0)
   })
 
   it('carry no more than their share of the bandwidth', () => {
@@ -323,10 +351,11 @@ describe('outbound endpoints', () => {
       f.add(kind === 'local' ? { kind } : { kind, hash: a.self }, inner, blocks)
       f.flush(blocks)
       for (const payload of blocks) {
-        layers.apply(payload.subarray(4))
+        layers.apply([payload.subarray(4)])
         new Writer(payload).u32(build.hops[0]!.receiveTunnelId)
         a.router.tunnels.handle(a.self, { type: 18, id: 1, expiration: START + 1000, payload }, 0, a.router)
       }
+      a.router.tunnels.flush(0, a.router)
       return a.sent.length - before
     }
     expect(deliver('router', START + 1000)).toBe(1)

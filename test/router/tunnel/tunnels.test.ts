@@ -314,8 +314,10 @@ describe('tunnels', () => {
     }
     const to = { kind: 'router', hash: net.nodes[1]!.hash } as const
     a.tunnels.send(id, to, data(net, 60), net.now, a)
+    a.tunnels.flush(net.now, a)
     expect(blocks).toBe(1)
     for (let i = 0; i < 8; i++) a.tunnels.send(id, to, data(net, 60), net.now, a)
+    a.tunnels.flush(net.now, a)
     expect(blocks).toBe(1)
     net.run(10)
     expect(blocks).toBe(2)
