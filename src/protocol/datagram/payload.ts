@@ -2,9 +2,8 @@
  * The wrapper of everything one destination sends another: a gzip stream whose header carries ports and protocol (i2cp,
  * "Payload"; RFC 1952). What we send is stored, not deflated: it is encrypted content or small, and time costs more.
  */
-import { crc32 } from '../../base/crc32.ts'
 import { MalformedError } from '../../base/errors.ts'
-import { inflateRaw } from '../../base/gzip.ts'
+import { crc32, inflateRaw } from '../../base/gzip.ts'
 
 // Specification constants
 /** What a payload's protocol byte says; datagrams are 17 (repliable), 18 (raw), 19 and 20 (Datagram2 and 3). */

@@ -1,7 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { crc32 } from '../../../src/base/crc32.ts'
 import { MalformedError } from '../../../src/base/errors.ts'
+import { crc32 } from '../../../src/base/gzip.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { readPayload, STREAMING_PROTOCOL, writePayload } from '../../../src/protocol/datagram/payload.ts'
 
