@@ -3,7 +3,7 @@
  * should happen, and here every event is handed to the part that does it. Events are queued and settled at the end of a turn,
  * so no part is called while it is still working.
  */
-import { Reader } from '../base/bytes.ts'
+import { Reader, sameBytes } from '../base/bytes.ts'
 import type { Clock, Millis } from '../base/clock.ts'
 import type { Sink } from '../base/core.ts'
 import { MalformedError } from '../base/errors.ts'
@@ -179,7 +179,7 @@ export class Switchboard {
         netdb.addRouterInfo(e.routerInfo, now, this.netdbSink)
         return
       case 'unknown-router':
-        if (hashKey(e.peer) === hashKey(this.#parts.local.identity.hash)) transport.routerNotFound(e.peer)
+        if (sameBytes(e.peer, this.#parts.local.identity.hash)) transport.routerNotFound(e.peer)
         else netdb.lookupRouter(e.peer, now, this.netdbSink)
         return
       case 'clock':
@@ -414,7 +414,7 @@ export class Switchboard {
 
   #toRouter(to: Hash, message: I2npMessage, now: Millis): void {
     const { local, transport } = this.#parts
-    if (hashKey(to) === hashKey(local.identity.hash)) this.#fromAnyone(message, now)
+    if (sameBytes(to, local.identity.hash)) this.#fromAnyone(message, now)
     else transport.send(to, message, now, this.transportSink)
   }
 
