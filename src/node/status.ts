@@ -94,7 +94,7 @@ export function statusText(status: NodeStatus): string {
   }
   for (const [name, where] of Object.entries(status.services)) lines.push(`${name.padEnd(16)} ${where}`)
   for (const d of status.destinations)
-    lines.push(`${d.name.padEnd(16)} http://${d.b32}/ (${d.face}, ${d.kind})`)
+    if (d.kind === 'server') lines.push(`${d.name.padEnd(16)} http://${d.b32}/ (${d.face})`)
   return lines.join('\n')
 }
 

@@ -20,7 +20,7 @@ import { Interfaces } from '../drivers/interfaces.ts'
 import { Mdns } from '../drivers/mdns.ts'
 import type { Face, FaceContext } from '../face.ts'
 import { errorCode } from '../files.ts'
-import { MESH_SITE_KEYS, meshInvitation } from '../mesh-secret.ts'
+import { keptInvitation, MESH_SITE_KEYS, meshInvitation } from '../mesh-secret.ts'
 import type { DestinationStatus, FaceStatus, PathStatus } from '../status.ts'
 import {
   bandwidth,
@@ -78,6 +78,11 @@ class MeshFace implements Face {
     const faceFolder = folder.face('mesh')
     if (endOldIdentity(faceFolder, Date.now()))
       log.write('info', 'a new identity: the last one was off for long, or old')
+    if (config.mesh.secret === '' && keptInvitation(folder) === undefined)
+      log.write(
+        'info',
+        'a new mesh: "ramsons mesh show" tells its words, "ramsons mesh join" takes those of another',
+      )
     const invitation = meshInvitation(config.mesh, folder, random)
     const keys = meshKeys(invitation)
     this.#netId = keys.netId
