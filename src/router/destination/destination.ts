@@ -5,7 +5,7 @@
  */
 import { Reader, sameBytes } from '../../base/bytes.ts'
 import { type Clock, type Millis, seconds } from '../../base/clock.ts'
-import { earliest } from '../../base/deadlines.ts'
+import { Deadlines, earliest } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { type Log, named } from '../../base/log.ts'
 import { Lru } from '../../base/lru.ts'
@@ -89,6 +89,8 @@ export class Destination {
   readonly #ratchets: RatchetSessions
   readonly #remotes = new Lru<HashKey, Remote>(MAX_REMOTES)
   readonly #claims = new KeyClaims(MAX_REMOTES)
+  /** Destinations that were not found and will be asked for once more. */
+  readonly #lookAgain = new Deadlines<HashKey>()
   readonly #streamEvents: StreamSetEvent[] = []
   #leaseSet: LeaseSet | undefined
   #leaseSetNumber = 0
@@ -156,8 +158,12 @@ export class Destination {
   leaseSetNotFound(hash: Hash, now: Millis, out: DestinationSink): void {
     const remote = this.#remotes.get(hashKey(hash))
     if (remote === undefined) return
-    remote.lookupFailed(now)
+    const again = remote.lookupFailed(now)
     if (remote.leaseSet !== undefined) return
+    if (again !== undefined) {
+      this.#lookAgain.set(hashKey(hash), again)
+      return
+    }
     while (remote.waiting.shift() !== undefined);
     this.streams.unreachable(hash, now, this.#streamSink)
     this.drainStreams(now, out)
@@ -245,6 +251,11 @@ export class Destination {
   }
 
   timeout(now: Millis, out: DestinationSink): void {
+    for (let key = this.#lookAgain.due(now); key !== undefined; key = this.#lookAgain.due(now)) {
+      const remote = this.#remotes.get(key)
+      if (remote !== undefined && remote.waiting.size > 0 && remote.wantsLookup(now, this.#clock.wall(now)))
+        out.event({ kind: 'lookup', hash: remote.hash })
+    }
     this.streams.timeout(now, this.#streamSink)
     this.drainStreams(now, out)
     for (const due of this.#ratchets.timeout(now)) {
@@ -260,7 +271,8 @@ export class Destination {
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.streams.nextTimeout(), this.#ratchets.nextTimeout())
+    const next = earliest(this.streams.nextTimeout(), this.#ratchets.nextTimeout())
+    return earliest(next, this.#lookAgain.next())
   }
 
   readonly #streamSink = { event: (e: StreamSetEvent): void => void this.#streamEvents.push(e) }

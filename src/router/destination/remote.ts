@@ -23,6 +23,8 @@ const REFRESH_MARGIN: WallMillis = 60_000
 const LEASE_PENALTY: Millis = 30_000
 /** No second lookup within this, nor that soon after one that failed: the answer may be the lease set we have. */
 const LOOKUP_BACKOFF: Millis = 2_000
+/** A destination without lease set is asked for this long: one that was just started is published within seconds. */
+const PATIENCE: Millis = 7_000
 
 export class Remote {
   readonly hash: Hash
@@ -38,6 +40,7 @@ export class Remote {
   /** Set while an acknowledgement for our lease set is awaited. */
   ackAwaited: number | undefined
   #looking = false
+  #missingSince: Millis | undefined
   /** What was sent to its leases went unanswered: it may have others by now. */
   #doubtful = false
   #lookAgainAt: Millis = Number.NEGATIVE_INFINITY
@@ -61,6 +64,7 @@ export class Remote {
   /** Takes `leaseSet` unless the one held is as new. */
   learn(leaseSet: LeaseSet): void {
     this.#looking = false
+    this.#missingSince = undefined
     if (this.leaseSet !== undefined && this.leaseSet.published >= leaseSet.published) return
     this.leaseSet = leaseSet
     const current = this.#lease
@@ -78,9 +82,14 @@ export class Remote {
     return true
   }
 
-  lookupFailed(now: Millis): void {
+  /** A lookup found nothing. Returns when to ask again; undefined when it is time to give up. */
+  lookupFailed(now: Millis): Millis | undefined {
     this.#looking = false
     this.#lookAgainAt = now + LOOKUP_BACKOFF
+    this.#missingSince ??= now
+    if (now < this.#missingSince + PATIENCE) return this.#lookAgainAt
+    this.#missingSince = undefined
+    return undefined
   }
 
   /** The lease to send to: the same as long as it serves, else one at random that is neither about to end nor penalised. */
