@@ -225,3 +225,37 @@ describe('a clove', () => {
     expect(heard).toHaveLength(2)
   })
 })
+
+describe('a destination that nobody knows', () => {
+  it('is asked for again for some seconds, and then counts as unreachable', () => {
+    const random = seededRandom(8)
+    const clock = new WallClock(WALL, 0)
+    const own = new Destination({
+      local: newDestination(random),
+      published: false,
+      random,
+      clock,
+      log: SILENT,
+    })
+    const far = newDestination(random).identity.hash
+    const lookups: number[] = []
+    const closed: number[] = []
+    let now = 0
+    const sink = {
+      event: (e: DestinationEvent): void => {
+        if (e.kind === 'lookup') lookups.push(now)
+        else if (e.kind === 'closed') closed.push(now)
+      },
+    }
+    own.streams.connect(far, undefined, PORTS, now, own.streamSink)
+    own.drainStreams(now, sink)
+    for (let answered = 0; closed.length === 0 && now < MINUTE; now += 100) {
+      own.timeout(now, sink)
+      for (; answered < lookups.length; answered++) own.leaseSetNotFound(far, now, sink)
+    }
+    expect(lookups.length).toBeGreaterThanOrEqual(3)
+    expect(closed).toHaveLength(1)
+    expect(closed[0]).toBeGreaterThanOrEqual(7_000)
+    expect(closed[0]).toBeLessThan(12_000)
+  })
+})
