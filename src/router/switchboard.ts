@@ -171,8 +171,10 @@ export class Switchboard {
         this.#connected.delete(hashKey(e.peer))
         this.#reachable = new Set(this.#connected.values()).size
         // All are neighbours here: one that broke off, rather than fell silent, is gone for every tunnel.
-        if (this.#parts.mesh && e.reason !== TerminationReason.idle)
+        if (this.#parts.mesh && e.reason !== TerminationReason.idle) {
+          for (const { destination } of this.byPool.values()) destination.gatewayGone(e.peer, now)
           this.#parts.tunnels.gone(e.peer, now, this.tunnelSink)
+        }
         this.#out!.event({ kind: 'peer-closed', peer: e.peer })
         return
       case 'router-info':

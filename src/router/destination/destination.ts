@@ -49,6 +49,8 @@ const LEASE_SET_RESEND: Millis = 2_000
 /** Destinations written to within this, so many at most, are told of a new lease set at once. */
 const RECENT: Millis = 60_000
 const MAX_TOLD = 32
+/** Between lookups of a destination all of whose known leases are dead. */
+const STRANDED_LOOKUP: Millis = 2_000
 
 export interface DestinationOptions {
   readonly local: LocalIdentity
@@ -169,6 +171,13 @@ export class Destination {
     this.drainStreams(now, out)
   }
 
+  /** A router of a mesh is gone, and with it every lease whose gateway it is: those we speak with are sought anew. */
+  gatewayGone(gateway: Hash, now: Millis): void {
+    for (const [key, remote] of this.#remotes.entries())
+      if (now <= remote.sentAt + RECENT && remote.gatewayGone(gateway, now) && remote.stranded)
+        this.#lookAgain.set(key, now)
+  }
+
   /** A message out of one of our inbound tunnels. */
   received(message: I2npMessage, now: Millis, out: DestinationSink): void {
     if (message.type !== MessageType.Garlic) return
@@ -253,8 +262,12 @@ export class Destination {
   timeout(now: Millis, out: DestinationSink): void {
     for (let key = this.#lookAgain.due(now); key !== undefined; key = this.#lookAgain.due(now)) {
       const remote = this.#remotes.get(key)
-      if (remote !== undefined && remote.waiting.size > 0 && remote.wantsLookup(now, this.#clock.wall(now)))
-        out.event({ kind: 'lookup', hash: remote.hash })
+      if (remote === undefined || (remote.waiting.size === 0 && !remote.stranded)) continue
+      if (remote.wantsLookup(now, this.#clock.wall(now))) out.event({ kind: 'lookup', hash: remote.hash })
+      if (remote.stranded && now <= remote.sentAt + RECENT) {
+        remote.doubt()
+        this.#lookAgain.set(key, now + STRANDED_LOOKUP)
+      }
     }
     this.streams.timeout(now, this.#streamSink)
     this.drainStreams(now, out)
@@ -326,20 +339,25 @@ export class Destination {
 
   /** Those we speak with learn at once where we are now: their next message may be all that we wait for. */
   #tellLeases(now: Millis, out: DestinationSink): void {
-    const wall = this.#clock.wall(now)
     let told = 0
     for (const [, remote] of this.#remotes.entries()) {
-      const key = remote.encryptionKey
-      if (key === undefined || now > remote.sentAt + RECENT || !this.#ratchets.established(key, now)) continue
-      const lease = remote.lease(now, wall, this.#random)
-      const clove = this.#leaseSetClove(remote, true, now)
-      if (lease === undefined || clove === undefined) continue
-      const sealed = this.#ratchets.encrypt(key, [clove], { ack: true }, now)
-      if (sealed === undefined) continue
-      remote.ackAwaited = sealed.ackId
-      this.#emit(remote, lease, sealed.message, wall, now, out, false)
+      if (now > remote.sentAt + RECENT || !this.#tell(remote, now, out)) continue
       if (++told === MAX_TOLD) return
     }
+  }
+
+  #tell(remote: Remote, now: Millis, out: DestinationSink): boolean {
+    const key = remote.encryptionKey
+    if (key === undefined || !this.#ratchets.established(key, now)) return false
+    const wall = this.#clock.wall(now)
+    const lease = remote.lease(now, wall, this.#random)
+    const clove = this.#leaseSetClove(remote, true, now)
+    if (lease === undefined || clove === undefined) return false
+    const sealed = this.#ratchets.encrypt(key, [clove], { ack: true }, now)
+    if (sealed === undefined) return false
+    remote.ackAwaited = sealed.ackId
+    this.#emit(remote, lease, sealed.message, wall, now, out, false)
+    return true
   }
 
   /** Whose key `remoteKey` is: what its own lease set, inside this message or an earlier one, says. */
@@ -370,7 +388,10 @@ export class Destination {
 
   #learn(leaseSet: LeaseSet, now: Millis, out: DestinationSink): void {
     const remote = this.#remote(leaseSet.hash)
+    const { stranded } = remote
     remote.learn(leaseSet)
+    // What it knows of us may lead nowhere as well.
+    if (stranded && !remote.stranded) this.#tell(remote, now, out)
     const key = remote.encryptionKey
     if (key !== undefined) this.#claims.add(key, leaseSet.hash, false)
     for (let n = remote.waiting.size; n > 0; n--) this.send(leaseSet.hash, remote.waiting.shift()!, now, out)

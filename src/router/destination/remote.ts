@@ -1,4 +1,5 @@
 /** What one of our destinations knows of one far destination: its lease set, the lease in use, what waits for either. */
+import { sameBytes } from '../../base/bytes.ts'
 import type { Millis, WallMillis } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import { Ring } from '../../base/ring.ts'
@@ -37,6 +38,8 @@ export class Remote {
   sentLeaseSetAt: Millis = Number.NEGATIVE_INFINITY
   /** When anything was last sent to it. */
   sentAt: Millis = Number.NEGATIVE_INFINITY
+  /** All its leases are known to be dead: only a newer lease set leads to it. */
+  stranded = false
   /** Set while an acknowledgement for our lease set is awaited. */
   ackAwaited: number | undefined
   #looking = false
@@ -67,6 +70,7 @@ export class Remote {
     this.#missingSince = undefined
     if (this.leaseSet !== undefined && this.leaseSet.published >= leaseSet.published) return
     this.leaseSet = leaseSet
+    this.stranded = false
     const current = this.#lease
     this.#lease = leaseSet.leases.find((l) => current !== undefined && key(l) === key(current))
   }
@@ -102,6 +106,24 @@ export class Remote {
     const from = good.length > 0 ? good : alive.length > 0 ? alive : leases.filter((l) => l.end > wall)
     this.#lease = from.length > 0 ? from[random.below(from.length)] : undefined
     return this.#lease
+  }
+
+  /** The next `wantsLookup` is answered with yes, if none is under way. */
+  doubt(): void {
+    this.#doubtful = true
+  }
+
+  /** That router is gone. True when leases went with it; `stranded` then says whether all did. */
+  gatewayGone(gateway: Hash, now: Millis): boolean {
+    const leases = this.leaseSet?.leases ?? []
+    const dead = leases.filter((l) => sameBytes(l.gateway, gateway))
+    if (dead.length === 0) return false
+    for (const lease of dead) this.#penalties.set(key(lease), now + LEASE_PENALTY)
+    if (this.#lease !== undefined && sameBytes(this.#lease.gateway, gateway)) this.#lease = undefined
+    this.stranded = dead.length === leases.length
+    this.#doubtful = true
+    this.#lookAgainAt = now
+    return true
   }
 
   /** Packets to the lease in use were lost: the next one goes elsewhere. */

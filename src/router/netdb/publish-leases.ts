@@ -21,8 +21,8 @@ const VERIFY_FROM: Millis = 5_000
 const VERIFY_TO: Millis = 10_000
 
 // Implementation constants
-/** Between two publications of one destination; half of i2pd's, since leases on radio links change more often. */
-const MIN_INTERVAL: Millis = 10_000
+/** Between two publications of one destination; a quarter of i2pd's, since leases on radio links change more often. */
+const MIN_INTERVAL: Millis = 5_000
 /** For an acknowledgement through two tunnels. */
 const ACK_TIMEOUT: Millis = 3_000
 /** Floodfills tried for one version, then a pause. */

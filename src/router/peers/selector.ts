@@ -17,6 +17,8 @@ const MAX_SHARE = 0.33
 // Implementation constants
 /** How much rather a router is our neighbour in a tunnel when we are connected already: no handshake to wait for. */
 const CONNECTED_WEIGHT = 8
+/** How much rather a mesh's tunnel takes a router that no other tunnel of its pool and direction has. */
+const SPREAD = 16
 /** Exponents of the score: a client's tunnels are for speed, exploratory ones also to get to know routers. */
 const CLIENT_SCORE_POWER = 3
 const EXPLORATORY_SCORE_POWER = 1
@@ -104,6 +106,7 @@ function gather(o: SelectorOptions, pool: PoolView, direction: Direction, now: M
   const trusted = pool.trusted === undefined ? undefined : new Set(pool.trusted.map(hashKey))
   const power = pool.kind === 'client' ? CLIENT_SCORE_POWER : EXPLORATORY_SCORE_POWER
   const inboundNeedsSession = direction === 'inbound' && o.reachable?.() === false
+  const used = pool.routers(direction)
   const gathered: Candidate[] = []
   const known = [...o.candidates()]
   const skip = trusted === undefined ? 1 - SAMPLE / known.length : 0
@@ -119,7 +122,9 @@ function gather(o: SelectorOptions, pool: PoolView, direction: Direction, now: M
     // Behind a firewall it can take what comes over our session, and nothing else.
     if (!dialable && direction === 'inbound') continue
     const use = pool.kind === 'client' ? capacity(ri) : Math.sqrt(capacity(ri))
-    const weight = o.profiles.score(key, now) ** power * use
+    // With so few, chance often takes the same ones for all tunnels of a pool, and then one that leaves takes them all along.
+    const spread = o.mesh && used.has(key) ? 1 / SPREAD : 1
+    const weight = o.profiles.score(key, now) ** power * use * spread
     const draw = -Math.log((1 + o.random.below(1 << 30)) / (1 << 30)) / weight
     const nearDraw = connected ? draw / CONNECTED_WEIGHT : draw
     const avoided = o.profiles.avoid(key, now)
