@@ -25,6 +25,12 @@ export const TerminationReason = {
   routerInfoSignature: 15,
   staticKeyMismatch: 16,
   banned: 17,
+  // SSU2 only
+  badToken: 18,
+  connectionLimits: 19,
+  incompatibleVersion: 20,
+  wrongNetId: 21,
+  replaced: 22,
 } as const
 
 export interface Termination {

@@ -10,6 +10,7 @@ import { jitter } from '../../base/random.ts'
 import { BLOCK_HEADER, BlockCursor, BlockType, putBlockHeader } from '../blocks/block.ts'
 import { DATE_TIME_LENGTH, readDateTime } from '../blocks/date-time.ts'
 import { i2npBlockLength, putI2npBlock, readI2npBlock } from '../blocks/i2np-block.ts'
+import type { OutputQueue } from '../blocks/output-queue.ts'
 import { OPTIONS_MIN_LENGTH, readPaddingOptions } from '../blocks/padding-options.ts'
 import { readRouterInfoBlock, writeRouterInfoBlock } from '../blocks/router-info-block.ts'
 import { readTermination, TerminationReason, writeTermination } from '../blocks/termination.ts'
@@ -26,7 +27,6 @@ import {
   type Step,
 } from './handshake.ts'
 import { Intake } from './intake.ts'
-import type { OutputQueue } from './output-queue.ts'
 
 // Specification constants
 

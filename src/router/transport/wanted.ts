@@ -1,8 +1,8 @@
 /** Messages for routers whose RouterInfo is being looked up. */
 import type { Millis } from '../../base/clock.ts'
 import { Deadlines } from '../../base/deadlines.ts'
+import { OutputQueue } from '../../protocol/blocks/output-queue.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
-import { OutputQueue } from '../../protocol/ntcp2/output-queue.ts'
 import type { HashKey } from '../../protocol/structures/hash.ts'
 
 // Implementation constants

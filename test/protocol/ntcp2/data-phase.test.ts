@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { concat, copy, hex, sameBytes } from '../../../src/base/bytes.ts'
 import { seededRandom } from '../../../src/base/random.ts'
-import { FrameOpener, FrameSealer, MAX_PLAINTEXT } from '../../../src/protocol/ntcp2/data-phase.ts'
-import { Intake } from '../../../src/protocol/ntcp2/intake.ts'
 import {
   MAX_QUEUED_BYTES,
   MAX_QUEUED_MESSAGES,
   OutputQueue,
-} from '../../../src/protocol/ntcp2/output-queue.ts'
+} from '../../../src/protocol/blocks/output-queue.ts'
+import { FrameOpener, FrameSealer, MAX_PLAINTEXT } from '../../../src/protocol/ntcp2/data-phase.ts'
+import { Intake } from '../../../src/protocol/ntcp2/intake.ts'
 
 const random = seededRandom(1)
 const keys = { key: random.bytes(32), sip: random.bytes(32) }

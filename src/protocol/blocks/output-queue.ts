@@ -1,8 +1,8 @@
 /** Messages waiting for one peer: while it is being dialled, and when its link is slower than what we send. */
 import type { WallMillis } from '../../base/clock.ts'
 import { Ring } from '../../base/ring.ts'
-import { i2npBlockLength } from '../blocks/i2np-block.ts'
 import { type I2npMessage, isExpired } from '../i2np/message.ts'
+import { i2npBlockLength } from './i2np-block.ts'
 
 // Implementation constants
 
