@@ -17,7 +17,7 @@ import {
 // Specification constants
 
 /** Poly1305. */
-const MAC = 16
+export const MAC = 16
 /** A payload has at least this much, for the masks take the last 24 bytes of the packet as their nonces. */
 export const MIN_PAYLOAD: number = MIN_PACKET - SHORT_HEADER - MAC
 const FLAG_IMMEDIATE_ACK = 0x01

@@ -42,6 +42,8 @@ export interface Acknowledged {
   bytes: number
   /** The newest of them. */
   newest: SentPacket | undefined
+  /** Its round trip, when it is newer than all acknowledged before: an older one may have arrived long ago, and its Ack been lost. */
+  rtt: Millis | undefined
   /** Taken for lost before; those bytes are counted above too. */
   spurious: number
 }
@@ -124,7 +126,7 @@ export class InFlight {
 
   /** What `ack` says beyond earlier ones. Numbers that were never used are ignored ("Ack ranges beyond what was sent"). */
   acknowledge(ack: Ack, now: Millis): Acknowledged {
-    const result: Acknowledged = { packets: 0, bytes: 0, newest: undefined, spurious: 0 }
+    const result: Acknowledged = { packets: 0, bytes: 0, newest: undefined, rtt: undefined, spurious: 0 }
     if (ack.through >= this.#next) return result
     if (ack.through > this.#highestAcknowledged) this.#highestAcknowledged = ack.through
     let high = ack.through
@@ -143,6 +145,7 @@ export class InFlight {
     if (newest.sentAt >= this.#latestSentAt) {
       this.#latestSentAt = newest.sentAt
       this.#latestRtt = now - newest.sentAt
+      result.rtt = this.#latestRtt
     }
     this.#raiseFloor(now)
     return result

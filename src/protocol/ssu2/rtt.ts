@@ -14,9 +14,6 @@ const K = 4
 const ACK_DELAY_PART = 6
 const MIN_ACK_DELAY: Millis = 10
 const MAX_ACK_DELAY: Millis = 150
-/** "Immediate ACK delay: min(rtt/16, 5) ms". */
-const IMMEDIATE_PART = 16
-const MAX_IMMEDIATE: Millis = 5
 
 // Implementation constants
 
@@ -64,10 +61,6 @@ export class RttEstimator {
   /** How long we, and presumably they, hold an acknowledgement back. */
   get ackDelay(): Millis {
     return Math.max(MIN_ACK_DELAY, Math.min(this.#smoothed / ACK_DELAY_PART, MAX_ACK_DELAY))
-  }
-
-  get immediateAckDelay(): Millis {
-    return Math.min(this.#smoothed / IMMEDIATE_PART, MAX_IMMEDIATE)
   }
 
   /** Without an acknowledgement for so long something is sent again, back-off included. */
