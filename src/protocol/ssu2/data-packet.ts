@@ -4,8 +4,8 @@
  */
 import { Writer } from '../../base/bytes.ts'
 import { open, sealInto } from '../../crypto/aead.ts'
+import { type DirectionKeys, MAC, maxPacket } from './handshake.ts'
 import {
-  CONNECTION_ID,
   MessageType,
   MIN_PACKET,
   maskConnectionId,
@@ -16,8 +16,6 @@ import {
 
 // Specification constants
 
-/** Poly1305. */
-export const MAC = 16
 /** A payload has at least this much, for the masks take the last 24 bytes of the packet as their nonces. */
 export const MIN_PAYLOAD: number = MIN_PACKET - SHORT_HEADER - MAC
 const FLAG_IMMEDIATE_ACK = 0x01
@@ -25,28 +23,9 @@ const FLAG_IMMEDIATE_ACK = 0x01
 const NUMBER_AT = 8
 const FLAGS_AT = 13
 
-const UDP_HEADER = 8
-const IPV4_HEADER = 20
-const IPV6_HEADER = 40
-
-/** Keys of one direction ("KDF for data phase"). */
-export interface DirectionKeys {
-  /** k_data. */
-  readonly data: Uint8Array
-  /** k_header_1: the receiver's intro key. */
-  readonly header1: Uint8Array
-  /** k_header_2. */
-  readonly header2: Uint8Array
-}
-
-export interface DataPhaseKeys {
-  readonly send: DirectionKeys
-  readonly receive: DirectionKeys
-}
-
 /** Most bytes of blocks in a packet: MTU - 60 over IPv4, MTU - 80 over IPv6 ("Payload Format"). */
 export function maxPayload(mtu: number, ipv6: boolean): number {
-  return mtu - (ipv6 ? IPV6_HEADER : IPV4_HEADER) - UDP_HEADER - SHORT_HEADER - MAC
+  return maxPacket(mtu, ipv6) - SHORT_HEADER - MAC
 }
 
 /** Makes the packets of one direction. */

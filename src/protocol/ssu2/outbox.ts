@@ -18,7 +18,7 @@ const MAX_CONTROL = 64
 /** Packets that carry a piece before it is given up: at 30 % loss one piece in 15,000. */
 const MAX_SENDS = 8
 /** Room for an Ack of a few ranges beside a fragment. */
-const ACK_ROOM = 16
+export const ACK_ROOM = 16
 /** A smaller first part is not worth the trouble that its message has then. */
 const MIN_FIRST_PART = 256
 

@@ -3,9 +3,9 @@
  * of lost ones are, in new packets (ssu2, "Packet Numbering"); a fragment keeps its length ("I2NP Message Fragmentation").
  */
 import type { Writer } from '../../base/bytes.ts'
-import { BLOCK_HEADER, BlockType, putBlockHeader } from '../blocks/block.ts'
-import { type I2npMessage, SHORT_HEADER as I2NP_HEADER } from '../i2np/message.ts'
 import { seconds } from '../../base/clock.ts'
+import { BLOCK_HEADER, BlockType, putBlockHeader } from '../blocks/block.ts'
+import { SHORT_HEADER as I2NP_HEADER, type I2npMessage } from '../i2np/message.ts'
 import { FOLLOW_ON_HEADER, putFollowOnFragment, Ssu2BlockType } from './blocks.ts'
 
 // Specification constants

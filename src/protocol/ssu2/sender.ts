@@ -3,7 +3,7 @@
  * (ssu2, "Congestion Control"; RFC 9002). Timers are few: one for lost or unanswered packets, one for the pace, none when all is
  * acknowledged.
  */
-import { Writer } from '../../base/bytes.ts'
+import type { Writer } from '../../base/bytes.ts'
 import type { Millis, WallMillis } from '../../base/clock.ts'
 import type { Endpoint, Sink } from '../../base/core.ts'
 import type { Random } from '../../base/random.ts'
@@ -14,9 +14,10 @@ import { type Ack, ackLength, putAck } from './ack-block.ts'
 import type { Acknowledger } from './acknowledger.ts'
 import { Ssu2BlockType } from './blocks.ts'
 import { Congestion } from './congestion.ts'
-import { MAC, MIN_PAYLOAD, type PacketSealer } from './data-packet.ts'
+import { MIN_PAYLOAD, type PacketSealer } from './data-packet.ts'
+import { MAC } from './handshake.ts'
 import { InFlight, type SentPacket } from './in-flight.ts'
-import { Outbox } from './outbox.ts'
+import { ACK_ROOM, Outbox } from './outbox.ts'
 import type { Piece } from './piece.ts'
 import { MAX_ACK_RANGES } from './received-numbers.ts'
 import type { RttEstimator } from './rtt.ts'
@@ -99,6 +100,11 @@ export class Sender {
 
   get next(): number {
     return this.#inFlight.next
+  }
+
+  /** The largest data of a control block: one that a packet holds beside an Ack. */
+  get blockRoom(): number {
+    return this.maxPayload - BLOCK_HEADER - ACK_ROOM
   }
 
   /** When `timeout` wants to be called; acknowledgements that are due are not in it. */
