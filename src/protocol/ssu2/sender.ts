@@ -61,7 +61,7 @@ export class Sender {
   readonly #outbox: Outbox
   readonly #congestion: Congestion
   /** Bytes of blocks in one packet. */
-  maxPayload: number
+  #maxPayload: number
   /** False when the peer wants no padding. */
   padded = true
   packets = 0
@@ -86,7 +86,7 @@ export class Sender {
     this.#acks = options.acks
     this.#rtt = options.rtt
     this.#random = options.random
-    this.maxPayload = options.maxPayload
+    this.#maxPayload = options.maxPayload
     this.#inFlight = new InFlight(options.rtt, options.first, now)
     this.#outbox = new Outbox(options.output)
     this.#congestion = new Congestion(options.rtt, options.maxWindow)
@@ -104,7 +104,7 @@ export class Sender {
 
   /** The largest data of a control block: one that a packet holds beside an Ack. */
   get blockRoom(): number {
-    return this.maxPayload - BLOCK_HEADER - ACK_ROOM
+    return this.#maxPayload - BLOCK_HEADER - ACK_ROOM
   }
 
   /** When `timeout` wants to be called; acknowledgements that are due are not in it. */
@@ -184,8 +184,9 @@ export class Sender {
     this.#timerFrom = now
   }
 
-  /** The path is another one, with this round trip. */
-  reset(rtt: Millis, now: Millis): void {
+  /** The path is another one, with this round trip, and room for so much if that is to change. */
+  reset(rtt: Millis, maxPayload: number | undefined, now: Millis): void {
+    this.#maxPayload = maxPayload ?? this.#maxPayload
     this.#rtt.reset(rtt)
     this.#inFlight.reset()
     this.#congestion.reset()
@@ -214,7 +215,7 @@ export class Sender {
 
   /** One packet of what waits. False when nothing did. */
   #sendPieces(now: Millis, wall: WallMillis, to: Endpoint, out: UdpSink): boolean {
-    const full = this.maxPayload
+    const full = this.#maxPayload
     const ackRoom = this.#acks.hasNews ? BLOCK_HEADER + ackLength(0) : 0
     const pieces: Piece[] = []
     let length = 0
@@ -251,7 +252,7 @@ export class Sender {
 
   /** A packet with room for `length` bytes of blocks: Ack and DateTime are in it, and padding is counted. */
   #begin(length: number, ack: boolean, wall: WallMillis): Writer {
-    let left = this.maxPayload - length
+    let left = this.#maxPayload - length
     const ackHeader = BLOCK_HEADER + ackLength(0)
     let sent: Ack | undefined
     if (ack && left >= ackHeader) {
@@ -278,7 +279,7 @@ export class Sender {
 
   /** Bytes of a padding block with its header, or 0. Its content is zeros: it is encrypted, only its length shows. */
   #paddingFor(used: number): number {
-    const room = this.maxPayload - used
+    const room = this.#maxPayload - used
     const least = used < MIN_PAYLOAD ? Math.max(BLOCK_HEADER, MIN_PAYLOAD - used) : 0
     if (room < BLOCK_HEADER || (!this.padded && least === 0)) return 0
     const wanted = BLOCK_HEADER + (this.padded ? this.#random.below(MAX_PADDING + 1) : 0)
