@@ -68,6 +68,8 @@ export class Sender {
   bytes = 0
   packetsLost = 0
   #sinceDateTime = 0
+  /** The last packet that asked for an acknowledgement at once. */
+  #urgent = -1
   /** More waited than the window let out. */
   #limited = false
   #paceDeadline: Millis = Number.POSITIVE_INFINITY
@@ -146,8 +148,10 @@ export class Sender {
   acknowledged(ack: Ack, now: Millis, wall: WallMillis): void {
     const inFlight = this.#inFlight
     const result = inFlight.acknowledge(ack, now)
-    if (result.newest !== undefined) {
-      if (result.rtt !== undefined) this.#rtt.sample(result.rtt, now)
+    const { newest } = result
+    if (newest !== undefined) {
+      // A late one counts too, or round trips would seem to be those of the packets that overtake others.
+      this.#rtt.sample(now - newest.sentAt, now)
       this.#progress(now)
       if (result.spurious > 0) this.#congestion.spurious(result.spurious)
       const { delivered, next } = inFlight
@@ -234,9 +238,11 @@ export class Sender {
     const w = this.#begin(length, true, wall)
     for (const piece of pieces) piece.put(w)
     const bytes = w.bytes.length
-    // "Set whenever the send window is almost full": on the packet that fills it, so that every second one is acknowledged.
-    if (inFlight.bytes + bytes >= this.#congestion.window) urgent = true
     const { next } = inFlight
+    // "Set whenever the send window is almost full": on one packet a round trip, for every second one is acknowledged anyway.
+    const isLast = inFlight.bytes + bytes >= this.#congestion.window
+    if (isLast && inFlight.highestAcknowledged >= this.#urgent) urgent = true
+    if (urgent) this.#urgent = next
     inFlight.add(pieces, bytes, now)
     this.#congestion.sent(bytes, now)
     this.#finish(w, next, urgent, to, out)
