@@ -3,7 +3,7 @@
  * them in one process. A node runs one or two (faces); they share nothing.
  */
 import type { Clock, Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { Deadlines, earliest } from '../base/deadlines.ts'
 import { type Log, named } from '../base/log.ts'
 import { jitter, type Random } from '../base/random.ts'
@@ -89,7 +89,7 @@ interface OwnDestination extends LocalDestination {
   readonly request: DestinationRequest
 }
 
-export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
+export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, TimedCore<RouterEvent> {
   readonly transport: Transport
   readonly tunnels: Tunnels
   readonly netdb: NetDb
@@ -112,21 +112,25 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     this.#profiles = new PeerProfiles()
     const log = options.log
     const routers = { get: (hash: Hash): RouterInfo | undefined => this.netdb.get(hash) }
-    this.transport = new Transport({
-      local,
-      ntcp2: options.ntcp2,
-      netId: options.self.netId,
-      ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
-      routers,
-      limits: {
-        allowReserved: options.allowReservedRanges,
-        maxSessions: options.maxPeers,
-        ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+    this.transport = new Transport(
+      {
+        local,
+        ntcp2: options.ntcp2,
+        ssu2: options.ssu2,
+        netId: options.self.netId,
+        ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
+        routers,
+        limits: {
+          allowReserved: options.allowReservedRanges,
+          maxSessions: options.maxPeers,
+          ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+        },
+        random,
+        clock,
+        log: named(log, 'transport'),
       },
-      random,
-      clock,
-      log: named(log, 'transport'),
-    })
+      now,
+    )
     this.netdb = new NetDb({
       local: local.identity.hash,
       netId: options.self.netId,
@@ -395,6 +399,10 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
 
   closed(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {
     this.#turn(now, out, () => this.transport.closed(id, now, this.#switch.transportSink))
+  }
+
+  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.datagram(from, bytes, now, this.#switch.transportSink))
   }
 
   writable(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {

@@ -4,8 +4,9 @@
  * that we are part of has one of its own: what a mesh believes never comes here.
  */
 import type { Millis } from '../base/clock.ts'
+import { ipBytes } from '../base/ip.ts'
 import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts'
-import { isReserved, parseAddress } from './transport/addresses.ts'
+import { isReserved } from './transport/addresses.ts'
 
 // Implementation constants
 
@@ -93,7 +94,7 @@ export class Skew {
 
 /** What one owner may well have all of: an IPv4 /16, an IPv6 /32. In a test network's ranges every address counts. */
 function networkOf(address: string): string | undefined {
-  const bytes = parseAddress(address)
+  const bytes = ipBytes(address)
   if (bytes === undefined) return undefined
   return isReserved(bytes) ? address : bytes.subarray(0, bytes.length === 4 ? 2 : 4).join('.')
 }

@@ -192,6 +192,9 @@ export class Switchboard {
         this.#parts.tunnels.unreachable(e.peer, now, this.tunnelSink)
         return
       case 'link-closed':
+      case 'block':
+      case 'out-of-session':
+      case 'our-address':
         return
     }
   }

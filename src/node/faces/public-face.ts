@@ -11,6 +11,7 @@ import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
 import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../../protocol/structures/router-info.ts'
 import { Router } from '../../router/router.ts'
+import type { SelfDescription } from '../../router/self.ts'
 import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
@@ -51,7 +52,9 @@ export async function startPublicFace(context: FaceContext): Promise<Face> {
 class PublicFace implements Face {
   readonly #context: FaceContext
   readonly #port: number
+  readonly #udpPort: number
   readonly #hidden: boolean
+  readonly #ssu2: boolean
   readonly #clock: WallClock
   readonly #skew: Skew
   readonly #router: Router
@@ -71,22 +74,25 @@ class PublicFace implements Face {
     const now = pump.now()
     const faceFolder = folder.face('public')
     this.#port = keptPort(context)
+    this.#udpPort = pub.ssu2.port === 0 ? this.#port : pub.ssu2.port
     this.#clock = new WallClock(Date.now(), now)
     this.#skew = new Skew(existsSync(NTP_SYNCHRONISED) ? QUALITY_NTP : QUALITY_UNKNOWN)
     const share = bandwidth(pub.bandwidth)
     this.#hidden = pub.hidden === true || (pub.hidden === 'auto' && tellsStrangers(context))
-    const published = pub.host !== '' && pub.ntcp2.published && !this.#hidden
+    const keys = transportKeys(faceFolder, random)
+    this.#ssu2 = pub.ssu2.enabled
     this.#router = new Router(
       {
         local: faceFolder.routerKeys(random),
-        ntcp2: transportKeys(faceFolder, random),
+        ntcp2: keys,
+        ssu2: this.#ssu2 ? { introKey: keys.introKey, mtu: pub.ssu2.mtu } : undefined,
         self: {
           netId: pub.net_id,
           bandwidth: share.letter,
           floodfill: pub.floodfill === true,
           hidden: this.#hidden,
           congestion: '',
-          ntcp2: published ? { host: pub.host, port: this.#port } : undefined,
+          ...this.#addresses(),
         },
         exploratory: pub.exploratory,
         meshRule: false,
@@ -213,16 +219,37 @@ class PublicFace implements Face {
     return ri?.addresses.map((a) => ntcp2Address(a)?.host).find((host) => host !== undefined)
   }
 
+  /** What we tell of where we are. */
+  #addresses(): Pick<SelfDescription, 'ntcp2' | 'ssu2'> {
+    const { host, ntcp2, ssu2 } = this.#context.config.public
+    const open = host !== '' && !this.#hidden
+    return {
+      ntcp2: open && ntcp2.published ? { host, port: this.#port } : undefined,
+      ssu2: this.#ssu2
+        ? {
+            published: open && ssu2.published ? { host, port: this.#udpPort } : undefined,
+            families: this.#hidden ? '' : '4',
+            mtu: ssu2.mtu,
+            introducers: [],
+          }
+        : undefined,
+    }
+  }
+
   async #listen(): Promise<void> {
     const { bind, ipv4, ipv6 } = this.#context.config.public
-    if (this.#hidden) return
     const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
     for (const address of addresses) {
-      try {
-        await this.#driven.listen(address, this.#port)
-      } catch (e) {
-        throw new Error(`public.port = ${this.#port}: cannot listen on ${address}: ${(e as Error).message}`)
-      }
+      // Datagrams go out by the socket they come in by; a hidden router's has no port that anyone is told.
+      if (this.#ssu2)
+        await listening(
+          'public.ssu2.port',
+          this.#driven,
+          'bindUdp',
+          address,
+          this.#hidden ? 0 : this.#udpPort,
+        )
+      if (!this.#hidden) await listening('public.port', this.#driven, 'listen', address, this.#port)
     }
   }
 
@@ -239,6 +266,21 @@ class PublicFace implements Face {
     const good = all.map(verifiedOrNot).filter((ri) => ri !== undefined)
     log.write('info', `${good.length} routers from ${file}`)
     return good
+  }
+}
+
+/** @throws {Error} that names the key. */
+async function listening(
+  key: string,
+  driven: Driven<RouterEvent>,
+  how: 'listen' | 'bindUdp',
+  address: string,
+  port: number,
+): Promise<void> {
+  try {
+    await driven[how](address, port)
+  } catch (e) {
+    throw new Error(`${key} = ${port}: cannot listen on ${address}: ${(e as Error).message}`)
   }
 }
 

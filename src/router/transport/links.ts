@@ -104,6 +104,7 @@ export class Links {
     for (const link of dirty) {
       link.dirty = false
       link.session.flush(now, sink)
+      this.settle(link)
     }
   }
 

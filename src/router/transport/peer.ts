@@ -16,7 +16,7 @@ const CROSSING_MS = 5_000
 
 export class Link {
   readonly session: Session
-  readonly endpoint: Endpoint
+  endpoint: Endpoint
   /** The connection under it, and the name its owner gave it, when it was adopted. */
   readonly adopted: { readonly id: LinkId; readonly name: string } | undefined
   readonly initiator: boolean

@@ -1,12 +1,12 @@
 /**
  * All connections of one router on one network: hand it a message and a router's hash. It dials, accepts, queues, decides
- * between duplicate sessions, and tells the rest through events. NTCP2 only.
+ * between duplicate sessions, and tells the rest through events.
  */
-import { sameBytes } from '../../base/bytes.ts'
+import { Reader, sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../../base/core.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../../base/core.ts'
 import { Deadlines, earliest } from '../../base/deadlines.ts'
-import { MalformedError } from '../../base/errors.ts'
+import { unlessMalformed } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { X25519KeyPair } from '../../crypto/x25519.ts'
@@ -14,6 +14,7 @@ import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import { type I2npMessage, MAX_MESSAGE, STANDARD_HEADER } from '../../protocol/i2np/message.ts'
 import { type Local, MAX_ROUTER_INFO_AGE_MS } from '../../protocol/ntcp2/handshake.ts'
 import { FRAME_TARGET } from '../../protocol/ntcp2/session.ts'
+import { readNewToken, Ssu2BlockType } from '../../protocol/ssu2/blocks.ts'
 import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { LocalIdentity } from '../../protocol/structures/identity.ts'
 import {
@@ -32,6 +33,7 @@ import type { Link, Peer } from './peer.ts'
 import { Reception } from './reception.ts'
 import type { Opened, SessionEvent } from './session.ts'
 import { SessionSink } from './session-sink.ts'
+import { Ssu2 } from './ssu2.ts'
 import { Wanted } from './wanted.ts'
 
 // Implementation constants
@@ -45,6 +47,8 @@ const NEXT_ATTEMPT_MS = 2_000
 export interface TransportOptions {
   readonly local: LocalIdentity
   readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
+  /** Undefined without SSU2; its static keys are NTCP2's. */
+  readonly ssu2?: { readonly introKey: Uint8Array; readonly mtu: number } | undefined
   readonly netId: number
   /** Noise prologue of a mesh. */
   readonly prologue?: Uint8Array | undefined
@@ -63,7 +67,9 @@ interface Attempts {
   readonly left: Choice[]
 }
 
-export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEvent> {
+export class Transport
+  implements TcpCore<TransportEvent>, UdpCore<TransportEvent>, TimedCore<TransportEvent>
+{
   readonly #local: Local
   readonly #log: Log
   readonly #limits: TransportLimits
@@ -74,17 +80,18 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   readonly #reception: Reception
   readonly #inner: SessionSink
   readonly #ntcp2: Ntcp2
+  readonly #ssu2: Ssu2 | undefined
   readonly #attempts = new Map<HashKey, Attempts>()
   /** When the next address of a router is tried beside the one before. */
   readonly #next = new Deadlines<HashKey>()
   #routerInfo: RouterInfo | undefined
 
-  constructor(options: TransportOptions) {
-    const { ntcp2, netId, random, clock } = options
+  constructor(options: TransportOptions, now: Millis = 0) {
+    const { ntcp2, ssu2, netId, random, clock } = options
     const { hash } = options.local.identity
     this.#local = { hash, ...ntcp2, netId, prologue: options.prologue, random, clock }
     this.#log = options.log
-    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const limits = { ...DEFAULT_LIMITS, ssu2: ssu2 !== undefined, ...options.limits }
     this.#limits = limits
     this.#routers = options.routers
     const links = new Links(hash)
@@ -96,6 +103,12 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     this.#reception = reception
     const ours = (): RouterInfo | undefined => this.#routerInfo
     this.#ntcp2 = new Ntcp2({ local: this.#local, limits, links, reception, sink, ours })
+    if (ssu2 !== undefined) {
+      const { introKey, mtu } = ssu2
+      const relay = { wantsRelayTag: () => false, relayTag: () => undefined }
+      const local = { ...this.#local, introKey }
+      this.#ssu2 = new Ssu2({ local, mtu, limits, links, reception, sink, ours, ...relay }, now)
+    }
   }
 
   /** Our own: sent in every handshake and now and then afterwards. Nothing is dialled or accepted before. */
@@ -208,6 +221,10 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     this.#ntcp2.closed(id, now, out)
   }
 
+  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
+    this.#ssu2?.datagram(from, bytes, now, out)
+  }
+
   writable(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
     this.#ntcp2.writable(id, now, out)
   }
@@ -222,12 +239,13 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     for (let key = this.#next.due(now); key !== undefined; key = this.#next.due(now))
       this.#tryNext(key, now, out)
     while (this.#wanted.expired(now) !== undefined);
+    this.#ssu2?.timeout(now, out)
   }
 
   nextTimeout(): Millis | undefined {
     return earliest(
       earliest(this.#links.dirtySince, this.#next.next()),
-      earliest(this.#links.nextDeadline(), this.#wanted.next()),
+      earliest(this.#links.nextDeadline(), earliest(this.#wanted.next(), this.#ssu2?.nextTimeout())),
     )
   }
 
@@ -255,7 +273,9 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     if (attempts.left.length > 0) this.#next.set(key, now + NEXT_ATTEMPT_MS)
     // Where the first attempt failed our clock may be wrong.
     const padded = this.#backoff.count(key) === 0
-    this.#ntcp2.dial(attempts.routerInfo, choice, attempts.peer, padded, now, out)
+    const { routerInfo, peer } = attempts
+    if (choice.transport === 'ntcp2') this.#ntcp2.dial(routerInfo, choice, peer, padded, now, out)
+    else this.#ssu2?.dial(routerInfo, choice, peer, now, out)
     return true
   }
 
@@ -278,7 +298,27 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
         return
       case 'ended':
         this.#ended(this.#links.of(e.session), e, now, out)
+        return
+      case 'block':
+        this.#block(e, now, out)
+        return
+      case 'address':
+        out.event({ kind: 'our-address', peer: this.#links.of(e.session).peer!.hash, address: e.address })
+        return
+      case 'moved':
+        this.#links.of(e.session).endpoint = e.to
     }
+  }
+
+  #block(
+    { session, type, data }: SessionEvent & { kind: 'block' },
+    _now: Millis,
+    out: Sink<TransportEvent>,
+  ): void {
+    if (type === Ssu2BlockType.newToken) {
+      const token = unlessMalformed(() => readNewToken(new Reader(data)))
+      if (token !== undefined) this.#ssu2?.tokenGiven(session, token)
+    } else out.event({ kind: 'block', from: this.#links.of(session).peer!.hash, type, data })
   }
 
   /** ntcp2, "RouterInfo": in the data phase it must be the peer's own. */
@@ -289,13 +329,10 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     now: Millis,
     out: Sink<TransportEvent>,
   ): void {
-    let routerInfo: RouterInfo | undefined
-    try {
+    const routerInfo = unlessMalformed(() => {
       const unverified = readRouterInfo(bytes)
-      if (sameBytes(unverified.claimed.hash, from)) routerInfo = verifyRouterInfo(unverified)
-    } catch (error) {
-      if (!(error instanceof MalformedError)) throw error
-    }
+      return sameBytes(unverified.claimed.hash, from) ? verifyRouterInfo(unverified) : undefined
+    })
     if (routerInfo === undefined) return
     const { netId, clock } = this.#local
     if (checkRouterInfo(routerInfo, netId, clock.wall(now), MAX_ROUTER_INFO_AGE_MS) !== 'ok') return
@@ -307,6 +344,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     const key = hashKey(hash)
     this.#backoff.succeeded(key)
     this.#attemptsOver(key)
+    this.#ssu2?.opened(link.session)
     this.#wanted.take(key)?.moveTo(link.session.output)
     if (this.#log.enabled('debug')) this.#log.write('debug', `session with ${shortHash(hash)} open`)
     this.#links.opened(link, result.remote, now, this.#inner.with(now, out), out)
@@ -315,6 +353,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
 
   #ended(link: Link, e: SessionEvent & { kind: 'ended' }, now: Millis, out: Sink<TransportEvent>): void {
     const { peer } = link
+    this.#ssu2?.ended(link.session, now)
     if (this.#log.enabled('debug')) {
       const name = peer === undefined ? link.endpoint.address : shortHash(peer.hash)
       this.#log.write('debug', `session with ${name} ended (${e.reason}): ${e.why}`)
