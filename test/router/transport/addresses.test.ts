@@ -7,7 +7,6 @@ import {
   sameHost,
   sourceKey,
 } from '../../../src/router/transport/addresses.ts'
-import { TokenBucket } from '../../../src/router/transport/rate-limit.ts'
 import { party } from '../../protocol/ntcp2/parties.ts'
 
 describe('addresses', () => {
@@ -107,19 +106,5 @@ describe('addresses', () => {
     expect(mayComeFrom(ri, parseAddress('21.0.0.2')!)).toBe(false)
     expect(mayComeFrom(ri, parseAddress('2a00::2')!)).toBe(true)
     expect(mayComeFrom(party(1).routerInfo, parseAddress('21.0.0.2')!)).toBe(true)
-  })
-})
-
-describe('token bucket', () => {
-  it('gives a burst and then one per interval', () => {
-    const bucket = new TokenBucket(3, 1000, 0)
-    const taken = (now: number): number => {
-      let n = 0
-      while (bucket.take(now)) n++
-      return n
-    }
-    expect([taken(0), taken(999), taken(1000), taken(3500), taken(60_000)]).toEqual([3, 0, 1, 2, 3])
-    bucket.penalise(10, 60_000)
-    expect([taken(63_000), taken(64_000)]).toEqual([0, 1])
   })
 })
