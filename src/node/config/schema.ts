@@ -150,7 +150,7 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
   'public.hidden': auto('auto', bool(false, 'publish no address and carry nothing for others')),
   'public.floodfill': auto('auto', bool(false, "keep part of the network's directory")),
   'public.allow_reserved_ranges': bool(false, 'dial private addresses: for test networks'),
-  'public.bandwidth': bandwidth('what to offer'),
+  'public.bandwidth': bandwidth('how much may leave, and come in for others; what to offer'),
   'public.share': integer(80, 0, 100, 'percent of the bandwidth for others'),
   'public.transit_tunnels': auto('auto', integer(0, 0, 100_000, 'tunnels carried for others')),
   'public.length': integer(3, ...HOPS, 'hops of the tunnels of the proxy and the site'),

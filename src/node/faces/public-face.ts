@@ -99,6 +99,7 @@ class PublicFace implements Face {
         allowReservedRanges: pub.allow_reserved_ranges,
         maxPeers: config.limits.peers,
         transit: transitLimits(config, share, !this.#hidden),
+        bytesPerSecond: share.bytesPerSecond,
         random,
         clock: this.#clock,
         log,
@@ -177,8 +178,9 @@ class PublicFace implements Face {
 
   follow(budget: Budget): void {
     this.#services?.setClientTunnels(budget.clientTunnels)
-    const limits = transitLimits(this.#config, bandwidth(this.#config.public.bandwidth), !this.#hidden)
-    this.#router.tunnels.setLimits(transitWithin(budget, limits))
+    const offered = bandwidth(this.#config.public.bandwidth)
+    const limits = transitLimits(this.#config, offered, !this.#hidden)
+    this.#router.setLimits(transitWithin(budget, limits), offered.bytesPerSecond)
   }
 
   reload(config: Config): void {

@@ -342,12 +342,8 @@ export class Ssu2Session {
       const { hash } = readRouterInfo(routerInfo).claimed
       const payload = writeDatabaseStore({ key: hash, type: StoreType.RouterInfo, data: routerInfo })
       const expiration = this.#local.clock.wall(now) + STORE_LIFETIME
-      this.output.push({
-        type: I2npType.DatabaseStore,
-        id: randomId(this.#local.random),
-        expiration,
-        payload,
-      })
+      const id = randomId(this.#local.random)
+      this.output.push({ type: I2npType.DatabaseStore, id, expiration, payload }, 'own', now)
       this.flush(now, out)
     }
   }

@@ -102,7 +102,10 @@ export class Ntcp2 {
   }
 
   writable(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
-    this.#tcp.get(id)?.session.writable(now, this.#o.sink.with(now, out))
+    const tcp = this.#tcp.get(id)
+    if (tcp === undefined) return
+    tcp.session.writable(now, this.#o.sink.with(now, out))
+    this.#o.links.markDirty(tcp.link, now)
   }
 
   /**

@@ -26,6 +26,8 @@ export class Link {
   peer: Peer | undefined
   /** Has messages that no flush has seen. */
   dirty = false
+  /** See Shaper. */
+  credit = 0
   /** What the transport's deadlines hold for it. */
   deadline: Millis | undefined
 

@@ -9,6 +9,7 @@ import type { Endpoint, Sink } from '../../base/core.ts'
 import { Deadlines } from '../../base/deadlines.ts'
 import { ipBytes } from '../../base/ip.ts'
 import { SeenFilter } from '../../base/lru.ts'
+import { TokenBucket } from '../../base/token-bucket.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import type { NewToken } from '../../protocol/ssu2/blocks.ts'
 import { type Local, MAX_SKEW_MS } from '../../protocol/ssu2/handshake.ts'
@@ -31,7 +32,6 @@ import type { TransportEvent } from './events.ts'
 import type { TransportLimits } from './limits.ts'
 import type { Links } from './links.ts'
 import { Link, type Peer } from './peer.ts'
-import { TokenBucket } from './rate-limit.ts'
 import type { Reception } from './reception.ts'
 import type { Session } from './session.ts'
 import type { SessionSink } from './session-sink.ts'
@@ -42,8 +42,8 @@ import { type Handshake, Ssu2Conversation } from './ssu2-conversation.ts'
 /** Handshake values remembered against replay: more than the common rate limit lets pass in a generation. */
 const MAX_REPLAY = 8192
 /** Retries cost no Diffie-Hellman and are sent to anyone, so strangers from invented addresses share a bucket of their own. */
+const RETRIES_PER_SECOND = 1_000
 const RETRY_BURST = 512
-const RETRY_INTERVAL_MS: Millis = 1
 /** Ended conversations that still answer strays; beyond them the oldest fall silent. */
 const MAX_LINGERING = 512
 
@@ -86,7 +86,7 @@ export class Ssu2 {
     this.#o = options
     this.#given = new GivenTokens(options.local.random, now)
     this.#replay = new SeenFilter(2 * MAX_SKEW_MS, MAX_REPLAY, now)
-    this.#retries = new TokenBucket(RETRY_BURST, RETRY_INTERVAL_MS, now)
+    this.#retries = new TokenBucket(RETRIES_PER_SECOND, RETRY_BURST)
   }
 
   /** `token`: from whoever introduced us. */
@@ -214,13 +214,13 @@ export class Ssu2 {
     if (ip === undefined || (isReserved(ip) && !limits.allowReserved)) return
     switch (header.type) {
       case MessageType.tokenRequest:
-        if (this.#retries.take(now))
+        if (this.#retries.take(1, now))
           answer(answerTokenRequest(local, this.#given, header, packet, from, now), from, out)
         return
       case MessageType.sessionRequest:
         if (this.#given.redeem(header.token, { ip, port: from.port }, now))
           this.#sessionRequest(header, packet, ip, from, now, out)
-        else if (this.#retries.take(now)) answer(retry(local, this.#given, header, from, now), from, out)
+        else if (this.#retries.take(1, now)) answer(retry(local, this.#given, header, from, now), from, out)
         return
       default:
         out.event({ kind: 'out-of-session', header, packet, from })

@@ -9,7 +9,9 @@ import { Deadlines, earliest } from '../../base/deadlines.ts'
 import { unlessMalformed } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
+import type { TokenBucket } from '../../base/token-bucket.ts'
 import type { X25519KeyPair } from '../../crypto/x25519.ts'
+import type { Traffic } from '../../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import { type I2npMessage, MAX_MESSAGE, STANDARD_HEADER } from '../../protocol/i2np/message.ts'
 import { type Local, MAX_ROUTER_INFO_AGE_MS } from '../../protocol/ntcp2/handshake.ts'
@@ -33,6 +35,7 @@ import type { Link, Peer } from './peer.ts'
 import { Reception } from './reception.ts'
 import type { Opened, SessionEvent } from './session.ts'
 import { SessionSink } from './session-sink.ts'
+import { type OutRates, Shaper } from './shaper.ts'
 import { Ssu2 } from './ssu2.ts'
 import { Wanted } from './wanted.ts'
 
@@ -43,6 +46,8 @@ import { Wanted } from './wanted.ts'
  * enough for two round trips of a bad wireless link.
  */
 const NEXT_ATTEMPT_MS = 2_000
+
+const UNLIMITED: OutRates = { all: Number.POSITIVE_INFINITY, transit: Number.POSITIVE_INFINITY }
 
 export interface TransportOptions {
   readonly local: LocalIdentity
@@ -56,6 +61,8 @@ export interface TransportOptions {
   readonly clock: Clock
   readonly log: Log
   readonly limits?: Partial<TransportLimits> | undefined
+  /** `inbound` is charged with everything that comes in. Default: no limit. */
+  readonly bandwidth?: { readonly out: OutRates; readonly inbound: TokenBucket }
   /** View of the netDb: verified RouterInfos. */
   readonly routers: { get(hash: Hash): RouterInfo | undefined }
 }
@@ -74,7 +81,9 @@ export class Transport
   readonly #log: Log
   readonly #limits: TransportLimits
   readonly #routers: TransportOptions['routers']
+  readonly #inbound: TokenBucket | undefined
   readonly #links: Links
+  readonly #shaper: Shaper
   readonly #wanted = new Wanted()
   readonly #backoff: Backoff
   readonly #reception: Reception
@@ -94,7 +103,9 @@ export class Transport
     const limits = { ...DEFAULT_LIMITS, ssu2: ssu2 !== undefined, ...options.limits }
     this.#limits = limits
     this.#routers = options.routers
-    const links = new Links(hash)
+    this.#inbound = options.bandwidth?.inbound
+    this.#shaper = new Shaper(options.bandwidth?.out ?? UNLIMITED)
+    const links = new Links(hash, this.#shaper)
     this.#links = links
     this.#backoff = new Backoff(random)
     const sink = new SessionSink((e, now, out) => this.#sessionEvent(e, now, out))
@@ -125,6 +136,11 @@ export class Transport
     return this.#links.find(hashKey(hash))?.current !== undefined
   }
 
+  /** Sessions stay; what waits leaves at the new rates. */
+  setRates(rates: OutRates): void {
+    this.#shaper.setRates(rates)
+  }
+
   /** Bytes over all connections there ever were. */
   traffic(): { readonly in: number; readonly out: number } {
     return this.#links.traffic()
@@ -138,29 +154,35 @@ export class Transport
    * Queues `message` for `to`, dialling or asking for its RouterInfo when need be; it leaves at the next `flush` or
    * `timeout`. False when it was not taken: too long, no address to dial, failed lately, or too much under way.
    */
-  send(to: Hash, message: I2npMessage, now: Millis, out: Sink<TransportEvent>): boolean {
+  send(
+    to: Hash,
+    message: I2npMessage,
+    now: Millis,
+    out: Sink<TransportEvent>,
+    traffic: Traffic = 'own',
+  ): boolean {
     if (message.payload.length > MAX_MESSAGE - STANDARD_HEADER) return false
     const key = hashKey(to)
     const peer = this.#links.find(key)
     const link = peer?.current
     if (link !== undefined) {
-      link.session.output.push(message)
-      if (link.session.output.bytes < FRAME_TARGET) this.#links.markDirty(link, now)
-      else link.session.flush(now, this.#inner.with(now, out))
+      link.session.output.push(message, traffic, now)
+      this.#links.markDirty(link, now)
+      if (link.session.output.bytes >= FRAME_TARGET) this.flush(now, out)
       return true
     }
     if (peer !== undefined && peer.dials.size > 0) {
-      peer.waiting.push(message)
+      peer.waiting.push(message, traffic, now)
       return true
     }
     const ri = this.#routers.get(to)
     if (ri !== undefined) {
       const dialled = this.#dial(ri, now, out)
-      dialled?.waiting.push(message)
+      dialled?.waiting.push(message, traffic, now)
       return dialled !== undefined
     }
     if (sameBytes(to, this.#local.hash)) return false
-    const held = this.#wanted.hold(key, message, now)
+    const held = this.#wanted.hold(key, message, traffic, now)
     if (held === 'new') out.event({ kind: 'unknown-router', peer: to })
     return held !== 'full'
   }
@@ -185,6 +207,7 @@ export class Transport
 
   /** Ends the session with one router. */
   disconnect(hash: Hash, reason: number, now: Millis, out: Sink<TransportEvent>): void {
+    this.flush(now, out)
     const inner = this.#inner.with(now, out)
     for (const { peer, session } of [...this.#links.all()]) {
       if (peer !== undefined && sameBytes(peer.hash, hash))
@@ -194,6 +217,7 @@ export class Transport
 
   /** Ends everything, telling the peers why. */
   shutdown(now: Millis, out: Sink<TransportEvent>): void {
+    this.flush(now, out)
     const inner = this.#inner.with(now, out)
     for (const { session } of [...this.#links.all()]) {
       session.terminate(TerminationReason.shutdown, 'shutting down', now, inner)
@@ -214,6 +238,7 @@ export class Transport
   }
 
   received(id: LinkId, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
+    this.#inbound?.spend(bytes.length, now)
     this.#ntcp2.received(id, bytes, now, out)
   }
 
@@ -234,6 +259,8 @@ export class Transport
     const inner = this.#inner.with(now, out)
     for (let link = this.#links.due(now); link !== undefined; link = this.#links.due(now)) {
       link.session.timeout(now, inner)
+      // Paced sending goes on with what the queue still holds.
+      if (link.session.output.size > 0) this.#links.markDirty(link, now)
       this.#links.settle(link)
     }
     for (let key = this.#next.due(now); key !== undefined; key = this.#next.due(now))
@@ -244,7 +271,7 @@ export class Transport
 
   nextTimeout(): Millis | undefined {
     return earliest(
-      earliest(this.#links.dirtySince, this.#next.next()),
+      earliest(earliest(this.#links.dirtySince, this.#shaper.deadline), this.#next.next()),
       earliest(this.#links.nextDeadline(), earliest(this.#wanted.next(), this.#ssu2?.nextTimeout())),
     )
   }
@@ -257,7 +284,7 @@ export class Transport
     if (this.#backoff.waits(key, routerInfo.published, now) || !this.#reception.makeRoom(now, out))
       return undefined
     const peer = this.#links.peer(routerInfo.hash)
-    this.#wanted.take(key)?.moveTo(peer.waiting)
+    this.#wanted.take(key)?.moveTo(peer.waiting, now)
     const choices = dialable(routerInfo, this.#limits)
     const first = this.#backoff.count(key) % choices.length
     this.#attempts.set(key, { routerInfo, peer, left: [...choices.slice(first), ...choices.slice(0, first)] })
@@ -345,7 +372,7 @@ export class Transport
     this.#backoff.succeeded(key)
     this.#attemptsOver(key)
     this.#ssu2?.opened(link.session)
-    this.#wanted.take(key)?.moveTo(link.session.output)
+    this.#wanted.take(key)?.moveTo(link.session.output, now)
     if (this.#log.enabled('debug')) this.#log.write('debug', `session with ${shortHash(hash)} open`)
     this.#links.opened(link, result.remote, now, this.#inner.with(now, out), out)
     out.event({ kind: 'clock', peer: hash, offset: result.clockOffset })

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { hex } from '../../../src/base/bytes.ts'
 import { ipBytes } from '../../../src/base/ip.ts'
 import { isReserved, mayComeFrom, sameHost, sourceKey } from '../../../src/router/transport/addresses.ts'
-import { TokenBucket } from '../../../src/router/transport/rate-limit.ts'
 import { party } from '../../protocol/ntcp2/parties.ts'
 
 describe('addresses', () => {
@@ -102,19 +101,5 @@ describe('addresses', () => {
     expect(mayComeFrom(ri, ipBytes('21.0.0.2')!)).toBe(false)
     expect(mayComeFrom(ri, ipBytes('2a00::2')!)).toBe(true)
     expect(mayComeFrom(party(1).routerInfo, ipBytes('21.0.0.2')!)).toBe(true)
-  })
-})
-
-describe('token bucket', () => {
-  it('gives a burst and then one per interval', () => {
-    const bucket = new TokenBucket(3, 1000, 0)
-    const taken = (now: number): number => {
-      let n = 0
-      while (bucket.take(now)) n++
-      return n
-    }
-    expect([taken(0), taken(999), taken(1000), taken(3500), taken(60_000)]).toEqual([3, 0, 1, 2, 3])
-    bucket.penalise(10, 60_000)
-    expect([taken(63_000), taken(64_000)]).toEqual([0, 1])
   })
 })
