@@ -3,6 +3,7 @@
  * in `config example`; the compiler holds the two together.
  */
 import { LOG_LEVELS, type LogLevel } from '../../base/log.ts'
+import { readProxy } from '../../host/proxy.ts'
 import { auto, bool, integer, type Key, list, oneOf, path, port, secret, text } from './key.ts'
 
 export type Auto<T> = T | 'auto'
@@ -53,7 +54,7 @@ export interface Config {
     readonly share: number
     readonly transit_tunnels: Auto<number>
     readonly length: number
-    readonly ntcp2: { readonly published: boolean; readonly port: number }
+    readonly ntcp2: { readonly published: boolean; readonly port: number; readonly proxy: string }
     readonly reseed: { readonly file: string; readonly verify: boolean; readonly certificates: string }
     readonly exploratory: ExploratoryConfig
     readonly http_proxy: ListenConfig
@@ -150,6 +151,9 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
   'public.length': integer(3, ...HOPS, 'hops of the tunnels of the proxy and the site'),
   'public.ntcp2.published': bool(true, 'let others dial us, when host is known'),
   'public.ntcp2.port': port(0, '0: as public.port'),
+  'public.ntcp2.proxy': proxy(
+    'go out through a SOCKS5 or HTTP proxy only; nobody can dial us then, unless host is given',
+  ),
   'public.reseed.file': path('', 'first routers to know: a folder, zip or su3'),
   'public.reseed.verify': bool(true, 'an su3 must be signed by a known signer'),
   'public.reseed.certificates': path(
@@ -201,7 +205,6 @@ export const LATER: readonly string[] = [
   'public.pq',
   'public.family',
   'public.ntcp2.enabled',
-  'public.ntcp2.proxy',
   'public.ssu2.*',
   'public.reseed.urls',
   'public.reseed.threshold',
@@ -244,6 +247,17 @@ function exploratory<F extends Face>(face: F, length: number): ExploratoryKeys<F
 
 function address(value: string, doc: string): Key<string> {
   return text(value, 'an IP address', /^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/, doc)
+}
+
+/** Secret, since a password may stand in it. */
+function proxy(doc: string): Key<string> {
+  const read = (v: unknown): string | undefined =>
+    typeof v === 'string' && (v === '' || readProxy(v) !== undefined) ? v : undefined
+  return {
+    ...secret(doc),
+    allowed: 'http://USER:PASSWORD@ADDRESS:PORT or socks://..., the address an IP address',
+    read,
+  }
 }
 
 /** Proposal 147: 2 is the network, 3-15 are its tests and forks. */

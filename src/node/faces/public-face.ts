@@ -5,6 +5,7 @@ import { WallClock } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
+import { readProxy } from '../../host/proxy.ts'
 import type { Driven } from '../../host/pump.ts'
 import { OPEN } from '../../mesh/secret.ts'
 import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
@@ -105,6 +106,7 @@ class PublicFace implements Face {
       onEvent: (e) => this.#event(e),
       localAddress: (to) =>
         source !== '' && to.address.includes(':') === source.includes(':') ? source : undefined,
+      proxy: readProxy(pub.ntcp2.proxy),
     })
     this.#host = new RouterHost({ router: this.#router, runner: this.#driven })
     const { journal, records } = faceFolder.openNetDb()
@@ -214,8 +216,9 @@ class PublicFace implements Face {
   }
 
   async #listen(): Promise<void> {
-    const { bind, ipv4, ipv6 } = this.#context.config.public
-    if (this.#hidden) return
+    const { bind, host, ipv4, ipv6, ntcp2 } = this.#context.config.public
+    // Who goes out through a proxy would not be seen here: only a user who says where to find us wants both.
+    if (this.#hidden || (ntcp2.proxy !== '' && host === '')) return
     const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
     for (const address of addresses) {
       try {
