@@ -48,6 +48,7 @@ export interface Config {
     readonly ipv4: boolean
     readonly ipv6: Auto<boolean>
     readonly hidden: Auto<boolean>
+    readonly upnp: Auto<boolean>
     readonly floodfill: Auto<boolean>
     readonly allow_reserved_ranges: boolean
     readonly bandwidth: Auto<string>
@@ -143,6 +144,10 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
   'public.ipv4': bool(true, 'use IPv4'),
   'public.ipv6': auto('auto', bool(true, 'use IPv6')),
   'public.hidden': auto('auto', bool(false, 'publish no address and carry nothing for others')),
+  'public.upnp': auto(
+    'auto',
+    bool(true, 'have the gateway pass on our port (PCP, NAT-PMP, UPnP); auto: unless host or bind is given'),
+  ),
   'public.floodfill': auto('auto', bool(false, "keep part of the network's directory")),
   'public.allow_reserved_ranges': bool(false, 'dial private addresses: for test networks'),
   'public.bandwidth': bandwidth('what to offer'),

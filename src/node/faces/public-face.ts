@@ -15,6 +15,7 @@ import { Router } from '../../router/router.ts'
 import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
+import { PortMapping } from '../drivers/port-mapping.ts'
 import type { Face, FaceContext } from '../face.ts'
 import { meshInvitation } from '../mesh-secret.ts'
 import { readSeed } from '../seed/seed.ts'
@@ -62,6 +63,7 @@ class PublicFace implements Face {
   readonly #meter: Meter
   #config: Config
   #services: Services | undefined
+  #mapping: PortMapping | undefined
 
   constructor(context: FaceContext) {
     this.#context = context
@@ -117,7 +119,7 @@ class PublicFace implements Face {
 
   async start(): Promise<void> {
     const { config, given, folder, log } = this.#context
-    await this.#listen()
+    if (this.#listens()) await this.#listen()
     const seeds = this.#seeds()
     this.#driven.run((at, out) => {
       this.#router.addRouters(seeds, at, out)
@@ -137,6 +139,7 @@ class PublicFace implements Face {
       length,
       minLength: length,
     })
+    this.#mapPort()
   }
 
   status(): FaceStatus {
@@ -184,6 +187,7 @@ class PublicFace implements Face {
 
   async close(): Promise<void> {
     await this.#services?.close()
+    await this.#mapping?.close()
     this.#driven.run((at, out) => this.#router.stop(at, out))
     await this.#keeper.close()
     await this.#driven.close()
@@ -215,10 +219,31 @@ class PublicFace implements Face {
     return ri?.addresses.map((a) => ntcp2Address(a)?.host).find((host) => host !== undefined)
   }
 
+  /** Who goes out through a proxy would not be seen here: only a user who says where to find us wants both. */
+  #listens(): boolean {
+    const { host, ntcp2 } = this.#context.config.public
+    return !this.#hidden && (ntcp2.proxy === '' || host !== '')
+  }
+
+  #mapPort(): void {
+    const { upnp, host, bind, ipv4 } = this.#context.config.public
+    const wanted = upnp === 'auto' ? host === '' && bind === '' : upnp
+    if (!wanted || !ipv4 || !this.#listens()) return
+    const { log } = this.#context
+    this.#mapping = new PortMapping({
+      wishes: (['tcp', 'udp'] as const).map((protocol) => ({ protocol, port: this.#port })),
+      onChange: (state) => {
+        if (state.kind === 'mapped')
+          log.write('info', `the gateway passes on what comes for us (${state.by})`)
+      },
+      random: systemRandom,
+      log,
+    })
+    this.#mapping.start()
+  }
+
   async #listen(): Promise<void> {
-    const { bind, host, ipv4, ipv6, ntcp2 } = this.#context.config.public
-    // Who goes out through a proxy would not be seen here: only a user who says where to find us wants both.
-    if (this.#hidden || (ntcp2.proxy !== '' && host === '')) return
+    const { bind, ipv4, ipv6 } = this.#context.config.public
     const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
     for (const address of addresses) {
       try {
