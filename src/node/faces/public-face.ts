@@ -5,6 +5,7 @@ import { WallClock } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
+import { readProxy } from '../../host/proxy.ts'
 import type { Driven } from '../../host/pump.ts'
 import { OPEN } from '../../mesh/secret.ts'
 import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
@@ -15,6 +16,7 @@ import type { SelfDescription } from '../../router/self.ts'
 import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
+import { PortMapping } from '../drivers/port-mapping.ts'
 import type { Face, FaceContext } from '../face.ts'
 import { meshInvitation } from '../mesh-secret.ts'
 import { readSeed } from '../seed/seed.ts'
@@ -64,6 +66,7 @@ class PublicFace implements Face {
   readonly #meter: Meter
   #config: Config
   #services: Services | undefined
+  #mapping: PortMapping | undefined
 
   constructor(context: FaceContext) {
     this.#context = context
@@ -80,7 +83,8 @@ class PublicFace implements Face {
     const share = bandwidth(pub.bandwidth)
     this.#hidden = pub.hidden === true || (pub.hidden === 'auto' && tellsStrangers(context))
     const keys = transportKeys(faceFolder, random)
-    this.#ssu2 = pub.ssu2.enabled
+    // What goes past a proxy would tell everyone what the proxy hides.
+    this.#ssu2 = pub.ssu2.enabled && pub.ntcp2.proxy === ''
     this.#router = new Router(
       {
         local: faceFolder.routerKeys(random),
@@ -112,6 +116,7 @@ class PublicFace implements Face {
       onEvent: (e) => this.#event(e),
       localAddress: (to) =>
         source !== '' && to.address.includes(':') === source.includes(':') ? source : undefined,
+      proxy: readProxy(pub.ntcp2.proxy),
     })
     this.#host = new RouterHost({ router: this.#router, runner: this.#driven })
     const { journal, records } = faceFolder.openNetDb()
@@ -122,7 +127,7 @@ class PublicFace implements Face {
 
   async start(): Promise<void> {
     const { config, given, folder, log } = this.#context
-    await this.#listen()
+    if (this.#listens()) await this.#listen()
     const seeds = this.#seeds()
     this.#driven.run((at, out) => {
       this.#router.addRouters(seeds, at, out)
@@ -142,6 +147,7 @@ class PublicFace implements Face {
       length,
       minLength: length,
     })
+    this.#mapPort()
   }
 
   status(): FaceStatus {
@@ -190,6 +196,7 @@ class PublicFace implements Face {
 
   async close(): Promise<void> {
     await this.#services?.close()
+    await this.#mapping?.close()
     this.#driven.run((at, out) => this.#router.stop(at, out))
     await this.#keeper.close()
     await this.#driven.close()
@@ -238,6 +245,32 @@ class PublicFace implements Face {
     }
   }
 
+  /** Who goes out through a proxy would not be seen here: only a user who says where to find us wants both. */
+  #listens(): boolean {
+    const { host, ntcp2 } = this.#context.config.public
+    return !this.#hidden && (ntcp2.proxy === '' || host !== '')
+  }
+
+  #mapPort(): void {
+    const { upnp, host, bind, ipv4 } = this.#context.config.public
+    const wanted = upnp === 'auto' ? host === '' && bind === '' : upnp
+    if (!wanted || !ipv4 || !this.#listens()) return
+    const { log } = this.#context
+    this.#mapping = new PortMapping({
+      wishes: [
+        { protocol: 'tcp', port: this.#port },
+        ...(this.#ssu2 ? [{ protocol: 'udp', port: this.#udpPort } as const] : []),
+      ],
+      onChange: (state) => {
+        if (state.kind === 'mapped')
+          log.write('info', `the gateway passes on what comes for us (${state.by})`)
+      },
+      random: systemRandom,
+      log,
+    })
+    this.#mapping.start()
+  }
+
   async #listen(): Promise<void> {
     const { bind, ipv4, ipv6 } = this.#context.config.public
     const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
@@ -251,7 +284,7 @@ class PublicFace implements Face {
           address,
           this.#hidden ? 0 : this.#udpPort,
         )
-      if (!this.#hidden) await listening('public.port', this.#driven, 'listen', address, this.#port)
+      if (this.#listens()) await listening('public.port', this.#driven, 'listen', address, this.#port)
     }
   }
 
