@@ -4,9 +4,10 @@
  */
 import { createServer, isIP, connect as netConnect, type Server, type Socket } from 'node:net'
 import type { Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { earliest } from '../base/deadlines.ts'
 import type { Log } from '../base/log.ts'
+import { type Datagram, UdpSockets } from './udp-sockets.ts'
 
 // Implementation constants
 
@@ -22,8 +23,8 @@ const CLOSE_TIMEOUT: Millis = 5_000
 /** Links that others made to one listening core; beyond them the system's backlog fills. */
 const MAX_ACCEPTED = 1_024
 
-/** A core that a pump drives; one without TCP leaves the TcpCore half out. */
-export type PumpedCore<E> = TimedCore<E> & Partial<TcpCore<E>>
+/** A core that a pump drives; one without TCP or UDP leaves that half out. */
+export type PumpedCore<E> = TimedCore<E> & Partial<TcpCore<E> & UdpCore<E>>
 
 export interface DriveOptions<E> {
   readonly core: PumpedCore<E>
@@ -48,7 +49,7 @@ interface Link {
 }
 
 export class Pump {
-  readonly #log: Log
+  readonly log: Log
   readonly #driven = new Set<Driven<unknown>>()
   readonly #links = new Map<LinkId, Link>()
   /** Links with writes of this turn. */
@@ -61,7 +62,7 @@ export class Pump {
   #closed = false
 
   constructor(options: { readonly log: Log }) {
-    this.#log = options.log
+    this.log = options.log
   }
 
   /** The monotonic clock that every core of this pump is driven by. */
@@ -132,7 +133,7 @@ export class Pump {
       this.#watch(id, socket, owner)
       socket.once('connect', () => this.#tell(this.#links.get(id)?.owner ?? owner, 'connected', id))
     } catch (e) {
-      this.#log.write('debug', `link ${id} cannot be opened: ${(e as Error).message}`)
+      this.log.write('debug', `link ${id} cannot be opened: ${(e as Error).message}`)
       this.later(() => this.#tell(owner, 'closed', id))
     }
     return id
@@ -155,7 +156,7 @@ export class Pump {
     if (link === undefined || link.ended) return
     const { socket } = link
     if (socket.writableLength > MAX_UNSENT) {
-      this.#log.write('debug', `link ${id}: the far side takes nothing`)
+      this.log.write('debug', `link ${id}: the far side takes nothing`)
       socket.destroy()
       return
     }
@@ -181,6 +182,15 @@ export class Pump {
     }
   }
 
+  /** All of a burst in one turn: answered, acknowledged and flushed together. */
+  datagrams(owner: Driven<unknown>, burst: readonly Datagram[]): void {
+    this.turn(() => {
+      const now = this.now()
+      for (const { from, bytes } of burst)
+        this.guarded('datagram', () => owner.core.datagram?.(from, bytes, now, owner.sink))
+    })
+  }
+
   /** From now on `owner` is told of a link that another core of this pump had. */
   handOver(id: LinkId, owner: Driven<unknown>): void {
     const link = this.#links.get(id)
@@ -193,7 +203,7 @@ export class Pump {
     socket.on('data', (bytes: Buffer) => {
       this.guarded('received', () => link.owner.core.received?.(id, view(bytes), this.now(), link.owner.sink))
     })
-    socket.on('error', (e) => this.#log.write('debug', `link ${id}: ${e.message}`))
+    socket.on('error', (e) => this.log.write('debug', `link ${id}: ${e.message}`))
     socket.once('close', () => {
       this.#links.delete(id)
       this.#tell(link.owner, 'closed', id)
@@ -262,7 +272,7 @@ export class Pump {
   }
 
   #bug(what: string, e: unknown): void {
-    this.#log.write('error', `${what}: ${e instanceof Error ? e.stack : String(e)}`)
+    this.log.write('error', `${what}: ${e instanceof Error ? e.stack : String(e)}`)
   }
 }
 
@@ -285,6 +295,7 @@ export class Driven<E> implements Runner<E> {
   readonly #pump: Pump
   /** By what was asked for, its port resolved. */
   readonly #servers = new Map<string, Server>()
+  readonly #udp: UdpSockets
   #closed = false
 
   constructor(pump: Pump, options: DriveOptions<E>) {
@@ -292,9 +303,9 @@ export class Driven<E> implements Runner<E> {
     this.core = core
     this.#pump = pump
     const self = this as Driven<unknown>
+    this.#udp = new UdpSockets((burst) => pump.datagrams(self, burst), pump.log)
     this.sink = {
-      // The place for datagram sockets; no core sends any yet.
-      udp: () => {},
+      udp: (to, bytes) => this.#udp.send(to, bytes),
       tcpOpen: (to) => pump.open(to, localAddress?.(to), self),
       tcpData: (id, bytes) => pump.write(id, bytes),
       tcpEnd: (id, reset) => pump.end(id, reset === true),
@@ -342,6 +353,15 @@ export class Driven<E> implements Runner<E> {
     this.#servers.delete(key)
   }
 
+  /** Datagrams for this core; as `listen` otherwise. */
+  bindUdp(address: string, port: number): Promise<Endpoint> {
+    return this.#udp.bind(address, port)
+  }
+
+  unbindUdp(address: string): void {
+    this.#udp.unbind(address)
+  }
+
   /** Takes over a link that another core of the same pump had: what comes now comes here. */
   adopt(id: LinkId): void {
     this.#pump.handOver(id, this as Driven<unknown>)
@@ -352,6 +372,7 @@ export class Driven<E> implements Runner<E> {
     this.#closed = true
     for (const server of this.#servers.values()) server.close()
     this.#servers.clear()
+    this.#udp.close()
     this.#pump.forget(this as Driven<unknown>)
   }
 }

@@ -49,6 +49,8 @@ export interface PoolSides {
 export interface RouterOptions {
   readonly local: LocalIdentity
   readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
+  /** Undefined without SSU2; its static keys are NTCP2's. */
+  readonly ssu2?: { readonly introKey: Uint8Array; readonly mtu: number } | undefined
   readonly self: SelfDescription
   /** Mixed into every handshake; a mesh's hello key. */
   readonly prologue?: Uint8Array
@@ -475,8 +477,8 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   }
 
   #describe(now: Millis): RouterInfo {
-    const { local, ntcp2, clock } = this.#options
-    const keys = { staticKey: ntcp2.staticKeys.publicKey, iv: ntcp2.iv }
+    const { local, ntcp2, ssu2, clock } = this.#options
+    const keys = { staticKey: ntcp2.staticKeys.publicKey, iv: ntcp2.iv, introKey: ssu2?.introKey }
     return describeSelf(local, keys, this.#self, clock.wall(now))
   }
 

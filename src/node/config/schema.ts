@@ -54,6 +54,12 @@ export interface Config {
     readonly transit_tunnels: Auto<number>
     readonly length: number
     readonly ntcp2: { readonly published: boolean; readonly port: number }
+    readonly ssu2: {
+      readonly enabled: boolean
+      readonly published: boolean
+      readonly port: number
+      readonly mtu: number
+    }
     readonly reseed: { readonly file: string; readonly verify: boolean; readonly certificates: string }
     readonly exploratory: ExploratoryConfig
     readonly http_proxy: ListenConfig
@@ -150,6 +156,10 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
   'public.length': integer(3, ...HOPS, 'hops of the tunnels of the proxy and the site'),
   'public.ntcp2.published': bool(true, 'let others dial us, when host is known'),
   'public.ntcp2.port': port(0, '0: as public.port'),
+  'public.ssu2.enabled': bool(true, 'the UDP transport'),
+  'public.ssu2.published': bool(true, 'let others reach us over it'),
+  'public.ssu2.port': port(0, '0: as public.port'),
+  'public.ssu2.mtu': integer(1500, 1280, 1500, 'bytes of an IP packet on the uplink'),
   'public.reseed.file': path('', 'first routers to know: a folder, zip or su3'),
   'public.reseed.verify': bool(true, 'an su3 must be signed by a known signer'),
   'public.reseed.certificates': path(
@@ -202,7 +212,6 @@ export const LATER: readonly string[] = [
   'public.family',
   'public.ntcp2.enabled',
   'public.ntcp2.proxy',
-  'public.ssu2.*',
   'public.reseed.urls',
   'public.reseed.threshold',
   'public.reseed.proxy',

@@ -159,8 +159,13 @@ export function faceStatus(view: FaceView, meter: Meter, now: Millis): FaceStatu
     hops: view.hops,
     peers: [...router.transport.peers()].map((p) => ({
       router: toBase64(p.hash),
-      transport: 'ntcp2',
+      transport: p.transport,
       link: p.linkName ?? '',
+      rtt_ms: p.rttMs === undefined ? null : Math.round(p.rttMs),
+      bytes_in: p.bytesIn,
+      bytes_out: p.bytesOut,
+      packets_sent: p.packetsSent,
+      packets_lost: p.packetsLost,
     })),
     netdb: {
       routers: router.netdb.size,

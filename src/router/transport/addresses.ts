@@ -63,13 +63,16 @@ export function sourceKey(text: string): string {
 }
 
 /** A published NTCP2 address in a form that can be dialled. */
-export interface Dialable {
+export interface Ntcp2Choice {
+  readonly transport: 'ntcp2'
   readonly address: string
   readonly port: number
   readonly staticKey: Uint8Array
   readonly iv: Uint8Array
   readonly cost: number
 }
+
+export type Choice = Ntcp2Choice
 
 export interface DialRules {
   readonly ipv4: boolean
@@ -79,8 +82,8 @@ export interface DialRules {
 }
 
 /** The addresses of `ri` that the rules let us dial, cheapest first. */
-export function dialable(ri: RouterInfo, rules: DialRules): Dialable[] {
-  const found: Dialable[] = []
+export function dialable(ri: RouterInfo, rules: DialRules): Ntcp2Choice[] {
+  const found: Ntcp2Choice[] = []
   for (const address of ri.addresses) {
     const ntcp2 = ntcp2Address(address)
     if (ntcp2?.host === undefined || ntcp2.port === undefined || ntcp2.iv === undefined) continue
@@ -89,7 +92,7 @@ export function dialable(ri: RouterInfo, rules: DialRules): Dialable[] {
     if (!(ip.length === 4 ? rules.ipv4 : rules.ipv6)) continue
     if (!rules.allowReserved && isReserved(ip)) continue
     const { port, staticKey, iv } = ntcp2
-    found.push({ address: ntcp2.host, port, staticKey, iv, cost: address.cost })
+    found.push({ transport: 'ntcp2', address: ntcp2.host, port, staticKey, iv, cost: address.cost })
   }
   return found.sort((a, b) => a.cost - b.cost)
 }

@@ -4,6 +4,7 @@ import type { Endpoint, LinkId } from '../../base/core.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
 import type { Hash } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
+import type { TransportName } from './session.ts'
 
 export type TransportEvent =
   | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
@@ -36,6 +37,7 @@ export type TransportEvent =
 /** One router we have a session with. */
 export interface PeerStatus {
   readonly hash: Hash
+  readonly transport: TransportName
   readonly endpoint: Endpoint
   readonly linkName: string | undefined
   readonly initiator: boolean
@@ -43,4 +45,7 @@ export interface PeerStatus {
   readonly bytesIn: number
   readonly bytesOut: number
   readonly rttMs: Millis | undefined
+  /** 0 over NTCP2, whose packets are the operating system's. */
+  readonly packetsSent: number
+  readonly packetsLost: number
 }

@@ -1,8 +1,8 @@
 /** The Sink that sessions get. */
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId, Sink } from '../../base/core.ts'
-import type { SessionEvent } from '../../protocol/ntcp2/session.ts'
 import type { TransportEvent } from './events.ts'
+import type { SessionEvent } from './session.ts'
 
 /** What sessions write to: bytes pass through, events come to the transport first. */
 export class SessionSink implements Sink<SessionEvent> {

@@ -5,49 +5,42 @@
 import { sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../../base/core.ts'
-import { earliest } from '../../base/deadlines.ts'
+import { Deadlines, earliest } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
-import { SeenFilter } from '../../base/lru.ts'
 import type { Random } from '../../base/random.ts'
 import type { X25519KeyPair } from '../../crypto/x25519.ts'
-import { OutputQueue } from '../../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import { type I2npMessage, MAX_MESSAGE, STANDARD_HEADER } from '../../protocol/i2np/message.ts'
-import {
-  type Established,
-  type Handshake,
-  type Local,
-  MAX_ROUTER_INFO_AGE_MS,
-  type Remote,
-} from '../../protocol/ntcp2/handshake.ts'
-import { initiate } from '../../protocol/ntcp2/initiator.ts'
-import { MAX_SKEW_MS } from '../../protocol/ntcp2/messages.ts'
-import { respond } from '../../protocol/ntcp2/responder.ts'
-import { FRAME_TARGET, Ntcp2Session, type SessionEvent } from '../../protocol/ntcp2/session.ts'
+import { type Local, MAX_ROUTER_INFO_AGE_MS } from '../../protocol/ntcp2/handshake.ts'
+import { FRAME_TARGET } from '../../protocol/ntcp2/session.ts'
 import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { LocalIdentity } from '../../protocol/structures/identity.ts'
-import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import {
   checkRouterInfo,
   type RouterInfo,
   readRouterInfo,
   verifyRouterInfo,
 } from '../../protocol/structures/router-info.ts'
-import { dialable, isReserved, mayComeFrom, parseAddress } from './addresses.ts'
+import { type Choice, dialable } from './addresses.ts'
 import { Backoff } from './backoff.ts'
 import type { PeerStatus, TransportEvent } from './events.ts'
 import { DEFAULT_LIMITS, type TransportLimits } from './limits.ts'
 import { Links } from './links.ts'
-import { Link, type Peer } from './peer.ts'
-import { InboundRate } from './rate-limit.ts'
+import { Ntcp2 } from './ntcp2.ts'
+import type { Link, Peer } from './peer.ts'
+import { Reception } from './reception.ts'
+import type { Opened, SessionEvent } from './session.ts'
 import { SessionSink } from './session-sink.ts'
 import { Wanted } from './wanted.ts'
 
 // Implementation constants
 
-/** Handshake values remembered against replay: more than the common rate limit lets pass in a generation. */
-const MAX_REPLAY = 8192
+/**
+ * An attempt that has not succeeded by then gets company: the router's next address, over the other transport or family. Long
+ * enough for two round trips of a bad wireless link.
+ */
+const NEXT_ATTEMPT_MS = 2_000
 
 export interface TransportOptions {
   readonly local: LocalIdentity
@@ -63,6 +56,13 @@ export interface TransportOptions {
   readonly routers: { get(hash: Hash): RouterInfo | undefined }
 }
 
+/** A router being dialled, and the addresses of it not tried yet. */
+interface Attempts {
+  readonly routerInfo: RouterInfo
+  readonly peer: Peer
+  readonly left: Choice[]
+}
+
 export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEvent> {
   readonly #local: Local
   readonly #log: Log
@@ -71,9 +71,12 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   readonly #links: Links
   readonly #wanted = new Wanted()
   readonly #backoff: Backoff
-  readonly #rate: InboundRate
+  readonly #reception: Reception
   readonly #inner: SessionSink
-  #replay: SeenFilter<HashKey> | undefined
+  readonly #ntcp2: Ntcp2
+  readonly #attempts = new Map<HashKey, Attempts>()
+  /** When the next address of a router is tried beside the one before. */
+  readonly #next = new Deadlines<HashKey>()
   #routerInfo: RouterInfo | undefined
 
   constructor(options: TransportOptions) {
@@ -81,12 +84,18 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     const { hash } = options.local.identity
     this.#local = { hash, ...ntcp2, netId, prologue: options.prologue, random, clock }
     this.#log = options.log
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#limits = limits
     this.#routers = options.routers
-    this.#links = new Links(hash)
+    const links = new Links(hash)
+    this.#links = links
     this.#backoff = new Backoff(random)
-    this.#rate = new InboundRate(this.#limits)
-    this.#inner = new SessionSink((e, now, out) => this.#sessionEvent(e, now, out))
+    const sink = new SessionSink((e, now, out) => this.#sessionEvent(e, now, out))
+    this.#inner = sink
+    const reception = new Reception(hash, limits, links, sink)
+    this.#reception = reception
+    const ours = (): RouterInfo | undefined => this.#routerInfo
+    this.#ntcp2 = new Ntcp2({ local: this.#local, limits, links, reception, sink, ours })
   }
 
   /** Our own: sent in every handshake and now and then afterwards. Nothing is dialled or accepted before. */
@@ -120,18 +129,22 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     if (message.payload.length > MAX_MESSAGE - STANDARD_HEADER) return false
     const key = hashKey(to)
     const peer = this.#links.find(key)
-    const link = peer?.current ?? peer?.dialling
+    const link = peer?.current
     if (link !== undefined) {
       link.session.output.push(message)
       if (link.session.output.bytes < FRAME_TARGET) this.#links.markDirty(link, now)
       else link.session.flush(now, this.#inner.with(now, out))
       return true
     }
+    if (peer !== undefined && peer.dials.size > 0) {
+      peer.waiting.push(message)
+      return true
+    }
     const ri = this.#routers.get(to)
     if (ri !== undefined) {
-      const fresh = this.#dial(ri, now, out)
-      fresh?.session.output.push(message)
-      return fresh !== undefined
+      const dialled = this.#dial(ri, now, out)
+      dialled?.waiting.push(message)
+      return dialled !== undefined
     }
     if (sameBytes(to, this.#local.hash)) return false
     const held = this.#wanted.hold(key, message, now)
@@ -152,42 +165,9 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     this.#wanted.take(hashKey(hash))
   }
 
-  /**
-   * Runs NTCP2 on a connection that someone else opened and greeted. The initiator must know `remote`, and its IV unless an
-   * address in `remote` has one; a responder that knows `remote` accepts nobody else. `rest`: bytes that came behind the
-   * greeting.
-   */
-  adopt(
-    id: LinkId,
-    role: 'initiator' | 'responder',
-    remote: RouterInfo | undefined,
-    linkName: string,
-    endpoint: Endpoint,
-    rest: Uint8Array,
-    now: Millis,
-    out: Sink<TransportEvent>,
-    iv?: Uint8Array,
-  ): void {
-    const initiator = role === 'initiator'
-    const target = initiator && remote !== undefined ? adoptedRemote(remote, iv) : undefined
-    const steps = initiator
-      ? target && this.#initiate(target, now)
-      : this.#respond(now, (ri) =>
-          remote !== undefined && !sameBytes(ri.hash, remote.hash)
-            ? TerminationReason.staticKeyMismatch
-            : undefined,
-        )
-    if (steps === undefined) {
-      out.tcpEnd(id, true)
-      out.event({ kind: 'link-closed', link: id })
-      return
-    }
-    const peer = target && this.#links.peer(target.routerInfo.hash)
-    const inner = this.#inner.with(now, out)
-    const link = this.#open(id, endpoint, initiator, linkName, peer, now)
-    link.session.start(steps, now, inner)
-    if (rest.length > 0) link.session.received(rest, now, inner)
-    this.#links.settle(link)
+  /** NTCP2 on a connection that someone else opened and greeted (ntcp2.ts). */
+  adopt(...args: Parameters<Ntcp2['adopt']>): void {
+    this.#ntcp2.adopt(...args)
   }
 
   /** Ends the session with one router. */
@@ -213,38 +193,23 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   }
 
   accepted(id: LinkId, from: Endpoint, now: Millis, out: Sink<TransportEvent>): void {
-    const steps = this.#welcome(from, now, out)
-    if (steps === undefined) {
-      out.tcpEnd(id, true)
-      return
-    }
-    const link = this.#open(id, from, false, undefined, undefined, now)
-    link.session.start(steps, now, this.#inner.with(now, out))
-    this.#links.settle(link)
+    this.#ntcp2.accepted(id, from, now, out)
   }
 
   connected(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
-    const link = this.#links.get(id)
-    if (link?.begin === undefined) return
-    const steps = this.#initiate(link.begin, now)
-    link.begin = undefined
-    if (steps !== undefined) link.session.start(steps, now, this.#inner.with(now, out))
-    this.#links.settle(link)
+    this.#ntcp2.connected(id, now, out)
   }
 
   received(id: LinkId, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
-    const link = this.#links.get(id)
-    if (link === undefined) return
-    link.session.received(bytes, now, this.#inner.with(now, out))
-    this.#links.settle(link)
+    this.#ntcp2.received(id, bytes, now, out)
   }
 
   closed(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
-    this.#links.get(id)?.session.closed(this.#inner.with(now, out))
+    this.#ntcp2.closed(id, now, out)
   }
 
   writable(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
-    this.#links.get(id)?.session.writable(now, this.#inner.with(now, out))
+    this.#ntcp2.writable(id, now, out)
   }
 
   timeout(now: Millis, out: Sink<TransportEvent>): void {
@@ -254,90 +219,49 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
       link.session.timeout(now, inner)
       this.#links.settle(link)
     }
+    for (let key = this.#next.due(now); key !== undefined; key = this.#next.due(now))
+      this.#tryNext(key, now, out)
     while (this.#wanted.expired(now) !== undefined);
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#links.dirtySince, earliest(this.#links.nextDeadline(), this.#wanted.next()))
+    return earliest(
+      earliest(this.#links.dirtySince, this.#next.next()),
+      earliest(this.#links.nextDeadline(), this.#wanted.next()),
+    )
   }
 
-  #dial(ri: RouterInfo, now: Millis, out: Sink<TransportEvent>): Link | undefined {
-    const key = hashKey(ri.hash)
-    if (this.#routerInfo === undefined || !this.canDial(ri)) return undefined
+  /** Dials the first of the router's addresses; others follow when it fails or takes long. */
+  #dial(routerInfo: RouterInfo, now: Millis, out: Sink<TransportEvent>): Peer | undefined {
+    const key = hashKey(routerInfo.hash)
+    if (this.#routerInfo === undefined || !this.canDial(routerInfo)) return undefined
     if (this.#links.dialling >= this.#limits.maxDialling) return undefined
-    if (this.#backoff.waits(key, ri.published, now) || !this.#makeRoom(now, out)) return undefined
-    const choices = dialable(ri, this.#limits)
-    const { address, port, staticKey, iv } = choices[this.#backoff.count(key) % choices.length]!
-    const id = out.tcpOpen({ address, port })
-    const peer = this.#links.peer(ri.hash)
-    const link = this.#open(id, { address, port }, true, undefined, peer, now, this.#wanted.take(key))
-    link.begin = { routerInfo: ri, staticKey, iv }
-    return link
+    if (this.#backoff.waits(key, routerInfo.published, now) || !this.#reception.makeRoom(now, out))
+      return undefined
+    const peer = this.#links.peer(routerInfo.hash)
+    this.#wanted.take(key)?.moveTo(peer.waiting)
+    const choices = dialable(routerInfo, this.#limits)
+    const first = this.#backoff.count(key) % choices.length
+    this.#attempts.set(key, { routerInfo, peer, left: [...choices.slice(first), ...choices.slice(0, first)] })
+    this.#tryNext(key, now, out)
+    return peer
   }
 
-  #initiate(remote: Remote, now: Millis): Handshake | undefined {
-    if (this.#routerInfo === undefined) return undefined
-    // Where the first attempt failed our clock may be wrong: go without padding, so that we can read what theirs says.
-    const padded = this.#backoff.count(hashKey(remote.routerInfo.hash)) === 0
-    return initiate(this.#local, remote, this.#routerInfo.bytes, now, padded)
-  }
-
-  #respond(now: Millis, objection: (ri: RouterInfo) => number | undefined): Handshake | undefined {
-    if (this.#routerInfo === undefined) return undefined
-    this.#replay ??= new SeenFilter(2 * MAX_SKEW_MS, MAX_REPLAY, now)
-    const refuse = (ri: RouterInfo): number | undefined => {
-      if (sameBytes(ri.hash, this.#local.hash)) return TerminationReason.banned
-      // Only now, so that nobody unauthenticated can push an idle session out.
-      const { now: at, outer } = this.#inner
-      if (!this.isConnected(ri.hash) && !this.#makeRoom(at, outer)) return TerminationReason.normal
-      return objection(ri)
-    }
-    return respond(this.#local, { replay: this.#replay, refuse })
-  }
-
-  #open(
-    id: LinkId,
-    endpoint: Endpoint,
-    initiator: boolean,
-    linkName: string | undefined,
-    peer: Peer | undefined,
-    now: Millis,
-    queue: OutputQueue = new OutputQueue(),
-  ): Link {
-    const ours = (): Uint8Array => this.#routerInfo!.bytes
-    const session = new Ntcp2Session(id, this.#local, ours, queue, this.#limits, now)
-    const link = new Link(session, endpoint, initiator, linkName, peer, now)
-    this.#links.add(link)
-    return link
-  }
-
-  /** The handshake with a stranger, if it may begin. */
-  #welcome(from: Endpoint, now: Millis, out: Sink<TransportEvent>): Handshake | undefined {
-    const source = parseAddress(from.address)
-    if (source === undefined || (isReserved(source) && !this.#limits.allowReserved)) return undefined
-    if (!this.#rate.allow(from.address, now) || !this.#makeHalfOpenRoom(now, out)) return undefined
-    return this.#respond(now, (ri) => (mayComeFrom(ri, source) ? undefined : TerminationReason.banned))
-  }
-
-  #makeHalfOpenRoom(now: Millis, out: Sink<TransportEvent>): boolean {
-    const { halfOpen } = this.#links
-    if (halfOpen.size < this.#limits.maxHalfOpen) return true
-    // A refused stranger who is only being kept waiting makes room for one who may be honest.
-    for (const { session } of halfOpen) {
-      if (session.state !== 'draining') continue
-      session.terminate(TerminationReason.normal, 'too many handshakes', now, this.#inner.with(now, out))
-      return true
-    }
-    return false
-  }
-
-  /** False when there are as many sessions as allowed and none of them is idle. */
-  #makeRoom(now: Millis, out: Sink<TransportEvent>): boolean {
-    if (this.#links.established + this.#links.dialling < this.#limits.maxSessions) return true
-    const idlest = this.#links.idlest()?.session
-    if (idlest === undefined || now - idlest.lastActive < this.#limits.evictIdleMs) return false
-    idlest.terminate(TerminationReason.idle, 'making room', now, this.#inner.with(now, out))
+  /** False when every address was tried. */
+  #tryNext(key: HashKey, now: Millis, out: Sink<TransportEvent>): boolean {
+    const attempts = this.#attempts.get(key)
+    const choice = attempts?.left.shift()
+    if (attempts === undefined || choice === undefined) return false
+    if (attempts.left.length > 0) this.#next.set(key, now + NEXT_ATTEMPT_MS)
+    // Where the first attempt failed our clock may be wrong.
+    const padded = this.#backoff.count(key) === 0
+    this.#ntcp2.dial(attempts.routerInfo, choice, attempts.peer, padded, now, out)
     return true
+  }
+
+  #attemptsOver(key: HashKey): void {
+    this.#attempts.delete(key)
+    this.#next.clear(key)
   }
 
   #sessionEvent(e: SessionEvent, now: Millis, out: Sink<TransportEvent>): void {
@@ -350,10 +274,10 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
         this.#peerRouterInfo(e.from, e.routerInfo, e.flood, now, out)
         return
       case 'established':
-        this.#established(this.#links.get(e.session.link)!, e.result, now, out)
+        this.#established(this.#links.of(e.session), e.result, now, out)
         return
       case 'ended':
-        this.#ended(this.#links.get(e.session.link)!, e, now, out)
+        this.#ended(this.#links.of(e.session), e, now, out)
     }
   }
 
@@ -378,11 +302,11 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     out.event({ kind: 'router-info', routerInfo, flood, from })
   }
 
-  #established(link: Link, result: Established, now: Millis, out: Sink<TransportEvent>): void {
+  #established(link: Link, result: Opened, now: Millis, out: Sink<TransportEvent>): void {
     const { hash } = result.remote
     const key = hashKey(hash)
-    link.rttMs = result.rttMs
     this.#backoff.succeeded(key)
+    this.#attemptsOver(key)
     this.#wanted.take(key)?.moveTo(link.session.output)
     if (this.#log.enabled('debug')) this.#log.write('debug', `session with ${shortHash(hash)} open`)
     this.#links.opened(link, result.remote, now, this.#inner.with(now, out), out)
@@ -400,19 +324,10 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     }
     const refused =
       link.establishedAt === undefined && !link.initiator && e.reason !== TerminationReason.normal
-    if (refused) this.#rate.failed(link.endpoint.address, now)
-    if (!this.#links.ended(link, e.reason, now, out)) return
+    if (refused) this.#reception.rate.failed(link.endpoint.address, now)
+    if (!this.#links.ended(link, e.reason, now, out) || this.#tryNext(peer!.key, now, out)) return
+    this.#attemptsOver(peer!.key)
     this.#backoff.failed(peer!.key, this.#routers.get(peer!.hash)?.published ?? 0, now)
     out.event({ kind: 'dial-failed', peer: peer!.hash })
   }
-}
-
-/** A neighbour's static key, and its IV from the greeting or from its RouterInfo. */
-function adoptedRemote(routerInfo: RouterInfo, iv: Uint8Array | undefined): Remote | undefined {
-  for (const address of routerInfo.addresses) {
-    const ntcp2 = ntcp2Address(address)
-    const use = iv ?? ntcp2?.iv
-    if (ntcp2 !== undefined && use !== undefined) return { routerInfo, staticKey: ntcp2.staticKey, iv: use }
-  }
-  return undefined
 }

@@ -36,6 +36,10 @@ export class Wire {
   jitter: Millis = 0
   readonly random: Random
   readonly hosts: Map<string, Host> = new Map()
+  /** Addresses that never answer. */
+  readonly silent: Set<string> = new Set()
+  /** Addresses dialled, in order. */
+  readonly dialled: { readonly address: string; readonly at: Millis }[] = []
   #due: Due[] = []
   #seq = 0
   #nextLink = 1
@@ -180,7 +184,9 @@ export class Host implements Sink<TransportEvent> {
 
   tcpOpen(to: Endpoint): LinkId {
     const { wire } = this
+    wire.dialled.push({ address: to.address, at: wire.now })
     const target = wire.hosts.get(to.address)
+    if (wire.silent.has(to.address)) return wire.link()
     const delay = wire.latency + (wire.jitter > 0 ? wire.random.below(wire.jitter) : 0)
     if (target === undefined) {
       const id = wire.link()
