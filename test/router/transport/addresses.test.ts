@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { hex } from '../../../src/base/bytes.ts'
-import {
-  isReserved,
-  mayComeFrom,
-  parseAddress,
-  sameHost,
-  sourceKey,
-} from '../../../src/router/transport/addresses.ts'
+import { isReserved, sameHost } from '../../../src/router/ip-ranges.ts'
+import { mayComeFrom, parseAddress, sourceKey } from '../../../src/router/transport/addresses.ts'
 import { TokenBucket } from '../../../src/router/transport/rate-limit.ts'
 import { party } from '../../protocol/ntcp2/parties.ts'
 
