@@ -41,6 +41,10 @@ export class Lru<K, V> {
     return this.#map.delete(key)
   }
 
+  clear(): void {
+    this.#map.clear()
+  }
+
   entries(): IterableIterator<[K, V]> {
     return this.#map.entries()
   }

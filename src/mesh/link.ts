@@ -1,4 +1,6 @@
 /** The links a neighbourhood can be found on, and what it may do on each (mesh design, "Discovery": announce / listen / off). */
+import { concat } from '../base/bytes.ts'
+import { ipBytes } from '../base/ip.ts'
 
 /**
  * `mesh`: a back-end made for meshing (batman-adv, IBSS, 802.11s). `other`: nothing that leads to a machine beside us.
@@ -84,34 +86,16 @@ export function zoneOf(address: string): string | undefined {
   return at < 0 ? undefined : address.slice(at + 1)
 }
 
+/** Before the 4 bytes of IPv4 in an IPv6 address. */
+const MAPPED_PREFIX = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff)
+
 /**
  * The 16 bytes of an address that leads no further than its link: link-local IPv6, with or without zone, or loopback in its mapped form
  * (`::ffff:127.0.0.1`); undefined for any other text.
  */
 export function linkLocalBytes(address: string): Uint8Array | undefined {
-  if (isLoopback(address)) return mappedBytes(address)
-  const text = address.split('%', 1)[0]!
-  const halves = text.split('::')
-  if (halves.length > 2) return undefined
-  const [head, tail] = halves.map((half) => (half === '' ? [] : half.split(':'))) as [
-    string[],
-    string[] | undefined,
-  ]
-  const missing = 8 - head.length - (tail?.length ?? 0)
-  if (tail === undefined ? missing !== 0 : missing < 1) return undefined
-  const groups = [...head, ...new Array<string>(missing).fill('0'), ...(tail ?? [])]
-  const bytes = new Uint8Array(16)
-  for (const [i, group] of groups.entries()) {
-    if (!/^[0-9a-f]{1,4}$/i.test(group)) return undefined
-    const value = Number.parseInt(group, 16)
-    bytes[2 * i] = value >>> 8
-    bytes[2 * i + 1] = value
-  }
+  const bytes = ipBytes(address)
+  if (bytes === undefined) return undefined
+  if (bytes.length === 4) return isLoopback(address) ? concat(MAPPED_PREFIX, bytes) : undefined
   return bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80 ? bytes : undefined
-}
-
-function mappedBytes(address: string): Uint8Array | undefined {
-  const parts = address.split('.')
-  if (parts.length !== 4 || !parts.every((p) => /^\d{1,3}$/.test(p) && Number(p) <= 255)) return undefined
-  return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...parts.map(Number))
 }

@@ -6,6 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { fromHex } from '../../base/bytes.ts'
+import { ipText } from '../../base/ip.ts'
 import type { Log } from '../../base/log.ts'
 import { type LinkInterface, type LinkKind, LOOPBACK_LINK } from '../../mesh/link.ts'
 
@@ -154,24 +156,12 @@ function linkLocals(text: string): Map<string, LinkLocal> {
     const usable = (Number.parseInt(flags!, 16) & (TENTATIVE | DAD_FAILED)) === 0
     // Several are possible: the first that can be used stays, since the kernel sends from it.
     if (found.get(name)?.address !== undefined) continue
-    found.set(name, { index: Number.parseInt(index!, 16), address: usable ? ipv6Text(hex!) : undefined })
+    found.set(name, {
+      index: Number.parseInt(index!, 16),
+      address: usable ? ipText(fromHex(hex!)) : undefined,
+    })
   }
   return found
-}
-
-/** 32 hex digits to the shortest text (RFC 5952). */
-export function ipv6Text(hex: string): string {
-  const groups = Array.from({ length: 8 }, (_, i) =>
-    Number.parseInt(hex.slice(4 * i, 4 * i + 4), 16).toString(16),
-  )
-  const zeros = [...groups.join(':').matchAll(/(?:^|:)(0(?::0)+)(?=:|$)/g)].map((m) => m[1]!)
-  const longest = zeros.reduce((a, b) => (b.length > a.length ? b : a), '')
-  const text = groups.join(':')
-  if (longest === '') return text
-  const at = `:${text}:`.indexOf(`:${longest}:`)
-  const head = text.slice(0, Math.max(0, at - 1))
-  const tail = text.slice(at + longest.length + 1)
-  return `${head}::${tail}`
 }
 
 /** Interfaces with a way out, and by which gateways: what tells one network from another. */

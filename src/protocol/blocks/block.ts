@@ -3,7 +3,7 @@
  * with more types. A payload's meaning is the business of the file named after it.
  */
 
-import type { Writer } from '../../base/bytes.ts'
+import { Writer } from '../../base/bytes.ts'
 import { MalformedError } from '../../base/errors.ts'
 
 // Specification constants
@@ -71,4 +71,11 @@ export class BlockCursor {
 /** Begins a block whose `length` bytes of data the caller writes next. */
 export function putBlockHeader(w: Writer, type: number, length: number): void {
   w.u8(type).u16(length)
+}
+
+/** One whole block, for what is sent too seldom to be written in place. */
+export function writeBlock(type: number, data: Uint8Array): Uint8Array {
+  const w = new Writer(BLOCK_HEADER + data.length)
+  putBlockHeader(w, type, data.length)
+  return w.put(data).bytes
 }

@@ -18,6 +18,20 @@ export interface PaddingOptions {
   readonly delayReceive: number
 }
 
+// Implementation constants
+
+/** We pad up to 1/16 of the data, as i2pd does, and ask for no more in return. */
+export const OUR_PADDING_OPTIONS: PaddingOptions = {
+  sendMin: 0,
+  sendMax: 1,
+  receiveMin: 0,
+  receiveMax: 16,
+  dummySend: 0,
+  dummyReceive: 0,
+  delaySend: 0,
+  delayReceive: 0,
+}
+
 export function readPaddingOptions(r: Reader): PaddingOptions {
   return {
     sendMin: r.u8(),

@@ -24,18 +24,6 @@ const AES_BLOCK = 16
 /** i2pd's and ours: 90 minutes (ntcp2 leaves the age of a RouterInfo in SessionConfirmed to "the usual validation"). */
 export const MAX_ROUTER_INFO_AGE_MS: number = 90 * 60_000
 
-/** We pad up to 1/16 of the data, as i2pd does, and ask for no more in return. */
-export const OUR_PADDING_OPTIONS: PaddingOptions = {
-  sendMin: 0,
-  sendMax: 1,
-  receiveMin: 0,
-  receiveMax: 16,
-  dummySend: 0,
-  dummyReceive: 0,
-  delaySend: 0,
-  delayReceive: 0,
-}
-
 export interface Step {
   readonly send?: Uint8Array
   /** Bytes needed to go on; at least 1. */

@@ -4,6 +4,7 @@ import type { Millis } from '../../base/clock.ts'
 import { SymmetricState } from '../../crypto/noise/symmetric-state.ts'
 import { generateX25519 } from '../../crypto/x25519.ts'
 import { roundedSeconds } from '../blocks/date-time.ts'
+import { OUR_PADDING_OPTIONS } from '../blocks/padding-options.ts'
 import { TerminationReason } from '../blocks/termination.ts'
 import { dataPhaseKeys } from './data-phase.ts'
 import {
@@ -11,7 +12,6 @@ import {
   type Handshake,
   hasHighBit,
   type Local,
-  OUR_PADDING_OPTIONS,
   type Refused,
   type Remote,
 } from './handshake.ts'

@@ -11,21 +11,13 @@ import { BLOCK_HEADER, BlockCursor, BlockType, putBlockHeader } from '../blocks/
 import { DATE_TIME_LENGTH, readDateTime } from '../blocks/date-time.ts'
 import { i2npBlockLength, putI2npBlock, readI2npBlock } from '../blocks/i2np-block.ts'
 import type { OutputQueue } from '../blocks/output-queue.ts'
-import { OPTIONS_MIN_LENGTH, readPaddingOptions } from '../blocks/padding-options.ts'
+import { OPTIONS_MIN_LENGTH, OUR_PADDING_OPTIONS, readPaddingOptions } from '../blocks/padding-options.ts'
 import { readRouterInfoBlock, writeRouterInfoBlock } from '../blocks/router-info-block.ts'
 import { readTermination, TerminationReason, writeTermination } from '../blocks/termination.ts'
 import { type I2npMessage, isExpired } from '../i2np/message.ts'
 import type { Hash } from '../structures/hash.ts'
 import { type DataPhaseKeys, FrameOpener, FrameSealer, MAX_PLAINTEXT } from './data-phase.ts'
-import {
-  type Established,
-  type Handshake,
-  type HandshakeResult,
-  type Local,
-  OUR_PADDING_OPTIONS,
-  type Refused,
-  type Step,
-} from './handshake.ts'
+import type { Established, Handshake, HandshakeResult, Local, Refused, Step } from './handshake.ts'
 import { Intake } from './intake.ts'
 
 // Specification constants

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { SILENT } from '../../../src/base/log.ts'
 import type { LinkInterface } from '../../../src/mesh/link.ts'
-import { Interfaces, ipv6Text, linkKind, readInterfaces } from '../../../src/node/drivers/interfaces.ts'
+import { Interfaces, linkKind, readInterfaces } from '../../../src/node/drivers/interfaces.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'interfaces-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -33,16 +33,6 @@ function proc(addresses: string[], names: string[], routes4: string[] = [], rout
   writeFileSync(join(path, 'net/ipv6_route'), `${routes6.join('\n')}\n`)
   return path
 }
-
-test('addresses as text', () => {
-  expect(ipv6Text('fe8000000000000000fc00fffe000001')).toBe('fe80::fc:ff:fe00:1')
-  expect(ipv6Text('fe800000000000000000000000000000')).toBe('fe80::')
-  expect(ipv6Text('00000000000000000000000000000001')).toBe('::1')
-  expect(ipv6Text('00000000000000000000000000000000')).toBe('::')
-  expect(ipv6Text('fe800001000200030004000500060007')).toBe('fe80:1:2:3:4:5:6:7')
-  expect(ipv6Text('fe8000000000000110000000000000a0')).toBe('fe80::1:1000:0:0:a0')
-  expect(ipv6Text('fe800000000000010000000000000001')).toBe('fe80:0:0:1::1')
-})
 
 test('a link-local address counts once it is no longer tentative, while there is a carrier', () => {
   const path = proc(

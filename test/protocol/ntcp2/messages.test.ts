@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { concat, Reader, Writer } from '../../../src/base/bytes.ts'
 import { MalformedError } from '../../../src/base/errors.ts'
 import { putBlockHeader } from '../../../src/protocol/blocks/block.ts'
-import { OUR_PADDING_OPTIONS } from '../../../src/protocol/ntcp2/handshake.ts'
+import { OUR_PADDING_OPTIONS } from '../../../src/protocol/blocks/padding-options.ts'
 import {
   MAC,
   readSessionConfirmedPayload,
