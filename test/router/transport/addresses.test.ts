@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { hex } from '../../../src/base/bytes.ts'
 import { ipBytes } from '../../../src/base/ip.ts'
-import { isReserved, mayComeFrom, sameHost, sourceKey } from '../../../src/router/transport/addresses.ts'
+import { isReserved, sameHost } from '../../../src/router/ip-ranges.ts'
+import { mayComeFrom, sourceKey } from '../../../src/router/transport/addresses.ts'
 import { party } from '../../protocol/ntcp2/parties.ts'
 
 describe('addresses', () => {
