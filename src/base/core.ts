@@ -39,6 +39,12 @@ export interface TcpCore<E> {
   writable(id: LinkId, now: Millis, out: Sink<E>): void
 }
 
+/** The UDP half of a core. Cores without UDP leave it out. */
+export interface UdpCore<E> {
+  /** `bytes` are the core's from now on. */
+  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<E>): void
+}
+
 export interface TimedCore<E> {
   timeout(now: Millis, out: Sink<E>): void
   /** When `timeout` next wants to be called. Kept, not computed by a scan. */

@@ -4,9 +4,11 @@
  */
 import { createServer, isIP, connect as netConnect, type Server, type Socket } from 'node:net'
 import type { Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { earliest } from '../base/deadlines.ts'
 import type { Log } from '../base/log.ts'
+import { askProxy, type ProxyServer } from './proxy.ts'
+import { type Datagram, UdpSockets } from './udp-sockets.ts'
 
 // Implementation constants
 
@@ -22,8 +24,8 @@ const CLOSE_TIMEOUT: Millis = 5_000
 /** Links that others made to one listening core; beyond them the system's backlog fills. */
 const MAX_ACCEPTED = 1_024
 
-/** A core that a pump drives; one without TCP leaves the TcpCore half out. */
-export type PumpedCore<E> = TimedCore<E> & Partial<TcpCore<E>>
+/** A core that a pump drives; one without TCP or UDP leaves that half out. */
+export type PumpedCore<E> = TimedCore<E> & Partial<TcpCore<E> & UdpCore<E>>
 
 export interface DriveOptions<E> {
   readonly core: PumpedCore<E>
@@ -31,6 +33,8 @@ export interface DriveOptions<E> {
   readonly onEvent: (e: E) => void
   /** The address that a link to `to` leaves from; undefined lets the system choose. */
   readonly localAddress?: (to: Endpoint) => string | undefined
+  /** All links that the core opens go through it: none is made directly. */
+  readonly proxy?: ProxyServer | undefined
 }
 
 /** Runs commands on one core. */
@@ -43,12 +47,14 @@ interface Link {
   readonly socket: Socket
   /** Who is told of it; changes when a link is handed over. */
   owner: Driven<unknown>
+  /** Until the core is told that it is connected. */
+  opening: boolean
   ended: boolean
   corked: boolean
 }
 
 export class Pump {
-  readonly #log: Log
+  readonly log: Log
   readonly #driven = new Set<Driven<unknown>>()
   readonly #links = new Map<LinkId, Link>()
   /** Links with writes of this turn. */
@@ -61,7 +67,7 @@ export class Pump {
   #closed = false
 
   constructor(options: { readonly log: Log }) {
-    this.#log = options.log
+    this.log = options.log
   }
 
   /** The monotonic clock that every core of this pump is driven by. */
@@ -119,7 +125,12 @@ export class Pump {
     for (const link of this.#links.values()) if (link.owner === driven) link.socket.destroy()
   }
 
-  open(to: Endpoint, localAddress: string | undefined, owner: Driven<unknown>): LinkId {
+  open(
+    to: Endpoint,
+    localAddress: DriveOptions<unknown>['localAddress'],
+    proxy: ProxyServer | undefined,
+    owner: Driven<unknown>,
+  ): LinkId {
     const id = this.#nextLink++
     // The zone stays a name: `fe80::1%wlan0`. Never a host name: that would ask the DNS.
     if (isIP(to.address) === 0 || this.#closed) {
@@ -127,12 +138,15 @@ export class Pump {
       return id
     }
     try {
-      const where = { host: to.address, port: to.port, noDelay: true }
-      const socket = netConnect(localAddress === undefined ? where : { ...where, localAddress })
-      this.#watch(id, socket, owner)
-      socket.once('connect', () => this.#tell(this.#links.get(id)?.owner ?? owner, 'connected', id))
+      const { address, port } = proxy?.endpoint ?? to
+      const from = localAddress?.({ address, port })
+      const where = { host: address, port, noDelay: true }
+      const socket = netConnect(from === undefined ? where : { ...where, localAddress: from })
+      const link = this.#watch(id, socket, owner, true)
+      if (proxy === undefined) socket.once('connect', () => this.#opened(id, link, NOTHING))
+      else askProxy(socket, proxy, to, (rest) => this.#opened(id, link, rest))
     } catch (e) {
-      this.#log.write('debug', `link ${id} cannot be opened: ${(e as Error).message}`)
+      this.log.write('debug', `link ${id} cannot be opened: ${(e as Error).message}`)
       this.later(() => this.#tell(owner, 'closed', id))
     }
     return id
@@ -146,16 +160,16 @@ export class Pump {
     }
     const id = this.#nextLink++
     const from = { address: remoteAddress.replace(/^::ffff:(?=\d+\.)/, ''), port: remotePort }
-    this.#watch(id, socket, owner)
+    this.#read(id, this.#watch(id, socket, owner, false))
     this.guarded('accepted', () => owner.core.accepted?.(id, from, this.now(), owner.sink))
   }
 
   write(id: LinkId, bytes: Uint8Array): void {
     const link = this.#links.get(id)
-    if (link === undefined || link.ended) return
+    if (link === undefined || link.opening || link.ended) return
     const { socket } = link
     if (socket.writableLength > MAX_UNSENT) {
-      this.#log.write('debug', `link ${id}: the far side takes nothing`)
+      this.log.write('debug', `link ${id}: the far side takes nothing`)
       socket.destroy()
       return
     }
@@ -170,7 +184,8 @@ export class Pump {
   end(id: LinkId, reset: boolean): void {
     const link = this.#links.get(id)
     if (link === undefined) return
-    if (reset) {
+    if (link.opening) link.socket.destroy()
+    else if (reset) {
       link.ended = true
       link.socket.resetAndDestroy()
     } else if (!link.ended) {
@@ -181,23 +196,46 @@ export class Pump {
     }
   }
 
+  /** All of a burst in one turn: answered, acknowledged and flushed together. */
+  datagrams(owner: Driven<unknown>, burst: readonly Datagram[]): void {
+    this.turn(() => {
+      const now = this.now()
+      for (const { from, bytes } of burst)
+        this.guarded('datagram', () => owner.core.datagram?.(from, bytes, now, owner.sink))
+    })
+  }
+
   /** From now on `owner` is told of a link that another core of this pump had. */
   handOver(id: LinkId, owner: Driven<unknown>): void {
     const link = this.#links.get(id)
     if (link !== undefined) link.owner = owner
   }
 
-  #watch(id: LinkId, socket: Socket, owner: Driven<unknown>): void {
-    const link: Link = { socket, owner, ended: false, corked: false }
+  #watch(id: LinkId, socket: Socket, owner: Driven<unknown>, opening: boolean): Link {
+    const link: Link = { socket, owner, opening, ended: false, corked: false }
     this.#links.set(id, link)
-    socket.on('data', (bytes: Buffer) => {
-      this.guarded('received', () => link.owner.core.received?.(id, view(bytes), this.now(), link.owner.sink))
-    })
-    socket.on('error', (e) => this.#log.write('debug', `link ${id}: ${e.message}`))
+    socket.on('error', (e) => this.log.write('debug', `link ${id}: ${e.message}`))
     socket.once('close', () => {
       this.#links.delete(id)
       this.#tell(link.owner, 'closed', id)
     })
+    return link
+  }
+
+  /** `rest`: what the far side has sent already. */
+  #opened(id: LinkId, link: Link, rest: Uint8Array): void {
+    link.opening = false
+    this.#tell(link.owner, 'connected', id)
+    this.#read(id, link)
+    if (rest.length > 0) this.#received(id, link, rest)
+  }
+
+  #read(id: LinkId, link: Link): void {
+    link.socket.on('data', (bytes: Buffer) => this.#received(id, link, view(bytes)))
+  }
+
+  #received(id: LinkId, link: Link, bytes: Uint8Array): void {
+    this.guarded('received', () => link.owner.core.received?.(id, bytes, this.now(), link.owner.sink))
   }
 
   #tell(owner: Driven<unknown>, what: 'connected' | 'closed' | 'writable', id: LinkId): void {
@@ -262,7 +300,7 @@ export class Pump {
   }
 
   #bug(what: string, e: unknown): void {
-    this.#log.write('error', `${what}: ${e instanceof Error ? e.stack : String(e)}`)
+    this.log.write('error', `${what}: ${e instanceof Error ? e.stack : String(e)}`)
   }
 }
 
@@ -285,17 +323,18 @@ export class Driven<E> implements Runner<E> {
   readonly #pump: Pump
   /** By what was asked for, its port resolved. */
   readonly #servers = new Map<string, Server>()
+  readonly #udp: UdpSockets
   #closed = false
 
   constructor(pump: Pump, options: DriveOptions<E>) {
-    const { core, onEvent, localAddress } = options
+    const { core, onEvent, localAddress, proxy } = options
     this.core = core
     this.#pump = pump
     const self = this as Driven<unknown>
+    this.#udp = new UdpSockets((burst) => pump.datagrams(self, burst), pump.log)
     this.sink = {
-      // The place for datagram sockets; no core sends any yet.
-      udp: () => {},
-      tcpOpen: (to) => pump.open(to, localAddress?.(to), self),
+      udp: (to, bytes) => this.#udp.send(to, bytes),
+      tcpOpen: (to) => pump.open(to, localAddress, proxy, self),
       tcpData: (id, bytes) => pump.write(id, bytes),
       tcpEnd: (id, reset) => pump.end(id, reset === true),
       event: (e) => pump.later(() => onEvent(e)),
@@ -342,6 +381,15 @@ export class Driven<E> implements Runner<E> {
     this.#servers.delete(key)
   }
 
+  /** Datagrams for this core; as `listen` otherwise. */
+  bindUdp(address: string, port: number): Promise<Endpoint> {
+    return this.#udp.bind(address, port)
+  }
+
+  unbindUdp(address: string): void {
+    this.#udp.unbind(address)
+  }
+
   /** Takes over a link that another core of the same pump had: what comes now comes here. */
   adopt(id: LinkId): void {
     this.#pump.handOver(id, this as Driven<unknown>)
@@ -352,6 +400,7 @@ export class Driven<E> implements Runner<E> {
     this.#closed = true
     for (const server of this.#servers.values()) server.close()
     this.#servers.clear()
+    this.#udp.close()
     this.#pump.forget(this as Driven<unknown>)
   }
 }

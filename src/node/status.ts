@@ -6,6 +6,12 @@ export interface PeerStatus {
   readonly transport: string
   /** The interface of a mesh neighbour, else empty. */
   readonly link: string
+  readonly rtt_ms: number | null
+  readonly bytes_in: number
+  readonly bytes_out: number
+  /** SSU2 only: TCP does not tell. */
+  readonly packets_sent: number
+  readonly packets_lost: number
 }
 
 export interface FaceStatus {
@@ -109,9 +115,14 @@ function faceLines(name: string, face: FaceStatus): string[] {
     `         ${face.anonymity_note}`,
   ]
   if (face.waiting_for !== null) lines.push(`         waiting for ${face.waiting_for}`)
-  for (const p of face.peers)
-    lines.push(`         - ${p.router.slice(0, 8)} ${p.transport} ${p.link}`.trimEnd())
+  for (const p of face.peers) lines.push(`         - ${peerLine(p)}`)
   return lines
+}
+
+function peerLine(p: PeerStatus): string {
+  const words = [p.router.slice(0, 8), p.transport, p.link, p.rtt_ms === null ? '' : `${p.rtt_ms} ms`]
+  if (p.packets_sent > 0) words.push(`${((100 * p.packets_lost) / p.packets_sent).toFixed(1)} % lost`)
+  return words.filter((w) => w !== '').join(' ')
 }
 
 function plural(n: number, what: string): string {

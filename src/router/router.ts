@@ -2,24 +2,27 @@
  * One router on one network: the parts, wired. Pure: bytes and time in, bytes and events out, so that a test can run thirty of
  * them in one process. A node runs one or two (faces); they share nothing.
  */
-import type { Clock, Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts'
+import type { Millis } from '../base/clock.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { Deadlines, earliest } from '../base/deadlines.ts'
-import { type Log, named } from '../base/log.ts'
-import { jitter, type Random } from '../base/random.ts'
-import type { X25519KeyPair } from '../crypto/x25519.ts'
+import { named } from '../base/log.ts'
+import { jitter } from '../base/random.ts'
 import { TerminationReason } from '../protocol/blocks/termination.ts'
 import type { Ports, StreamId } from '../protocol/streaming/events.ts'
 import type { Hash } from '../protocol/structures/hash.ts'
-import type { LocalIdentity } from '../protocol/structures/identity.ts'
-import type { Lease } from '../protocol/structures/lease.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
+import { Bandwidth } from './bandwidth.ts'
 import { Destination } from './destination/destination.ts'
 import { HopRule } from './hop-rule.ts'
+import { Introductions } from './introductions.ts'
+import { isReserved } from './ip-ranges.ts'
 import { NetDb } from './netdb/netdb.ts'
+import type { Conversation, DestinationRequest, InboundPath, PoolSides, RouterOptions } from './options.ts'
 import { PeerProfiles } from './peers/profiles.ts'
 import { hopSelector } from './peers/selector.ts'
-import { describeSelf, type SelfDescription } from './self.ts'
+import type { Family, Verdict } from './reach/events.ts'
+import { Reach } from './reach/reach.ts'
+import { describeSelf, type PublicAddress, type SelfDescription } from './self.ts'
 import { type LocalDestination, type RouterEvent, Switchboard } from './switchboard.ts'
 import { Transport } from './transport/transport.ts'
 import type { PoolId, SideOptions, TransitLimits } from './tunnel/tunnel-event.ts'
@@ -32,6 +35,9 @@ const REPUBLISH: Millis = 40 * 60_000
 
 // Implementation constants
 
+/** After a change of what we know of our place: others of the same moment go out with it. */
+const REPUBLISH_SOON: Millis = 2_000
+
 /** RouterInfos kept, 1.5 KB each: a fifth of the public network, enough for good choices within a small memory. */
 const MAX_ROUTERS = 2_000
 
@@ -41,63 +47,24 @@ const MESH_IDLE: Millis = 3_600_000
 /** After a step of the clock each destination signs its lease set anew at some moment within this. */
 const RESIGN_WITHIN: Millis = 10_000
 
-export interface PoolSides {
-  readonly inbound: SideOptions
-  readonly outbound: SideOptions
-}
-
-export interface RouterOptions {
-  readonly local: LocalIdentity
-  readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
-  readonly self: SelfDescription
-  /** Mixed into every handshake; a mesh's hello key. */
-  readonly prologue?: Uint8Array
-  readonly exploratory: PoolSides
-  /** In a mesh lengths follow from the number of neighbours, up to what pools ask for. */
-  readonly meshRule: boolean
-  readonly allowReservedRanges: boolean
-  readonly maxPeers: number
-  readonly transit: TransitLimits
-  readonly random: Random
-  readonly clock: Clock
-  readonly log: Log
-}
-
-export interface DestinationRequest extends PoolSides {
-  readonly name: string
-  readonly local: LocalIdentity
-  readonly published: boolean
-  /** Hops below which this destination does not go, however small the mesh is. */
-  readonly minLength: number
-}
-
-export interface InboundPath {
-  readonly gateway: Hash
-  readonly gatewayTunnelId: number
-  readonly hops: readonly Hash[]
-}
-
-export interface Conversation {
-  readonly remote: Hash
-  readonly lease: Lease
-  readonly hops: readonly Hash[]
-}
-
 interface OwnDestination extends LocalDestination {
   readonly request: DestinationRequest
 }
 
-export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
+export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, TimedCore<RouterEvent> {
   readonly transport: Transport
   readonly tunnels: Tunnels
   readonly netdb: NetDb
   readonly #options: RouterOptions
+  readonly #bandwidth: Bandwidth
   readonly #switch: Switchboard
   readonly #profiles: PeerProfiles
   readonly #exploratory: PoolId
   readonly #destinations = new Map<number, OwnDestination>()
   readonly #deadlines = new Deadlines<'republish' | OwnDestination>()
   readonly #rule: HopRule
+  /** Undefined without SSU2 and where no NAT can be in the way. */
+  readonly #reach: Reach | undefined
   #self: SelfDescription
   #routerInfo: RouterInfo
   #nextDestination = 1
@@ -106,25 +73,35 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     const { local, random, clock } = options
     this.#options = options
     this.#self = options.self
+    this.#bandwidth = new Bandwidth(options.transit, options.bytesPerSecond)
     this.#routerInfo = this.#describe(now)
     this.#profiles = new PeerProfiles()
     const log = options.log
     const routers = { get: (hash: Hash): RouterInfo | undefined => this.netdb.get(hash) }
-    this.transport = new Transport({
-      local,
-      ntcp2: options.ntcp2,
-      netId: options.self.netId,
-      ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
-      routers,
-      limits: {
-        allowReserved: options.allowReservedRanges,
-        maxSessions: options.maxPeers,
-        ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+    this.transport = new Transport(
+      {
+        local,
+        ntcp2: options.ntcp2,
+        ssu2: options.ssu2 && {
+          ...options.ssu2,
+          wantsRelayTag: () => this.#reach?.needsIntroducers ?? false,
+          relayTag: (source) => this.#reach?.freshTag(source.length === 4 ? 4 : 6),
+        },
+        netId: options.self.netId,
+        ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
+        routers,
+        limits: {
+          allowReserved: options.allowReservedRanges,
+          maxSessions: options.maxPeers,
+          ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+        },
+        bandwidth: this.#bandwidth,
+        random,
+        clock,
+        log: named(log, 'transport'),
       },
-      random,
-      clock,
-      log: named(log, 'transport'),
-    })
+      now,
+    )
     this.netdb = new NetDb({
       local: local.identity.hash,
       netId: options.self.netId,
@@ -142,13 +119,14 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       clock,
       log: named(log, 'tunnels'),
       limits: options.transit,
+      inbound: this.#bandwidth.inbound,
       selectHops: hopSelector({
         self: local.identity.hash,
         profiles: this.#profiles,
         candidates: () => this.#candidates(),
         connected: (hash) => this.transport.isConnected(hash),
         canDial: (ri) => this.transport.canDial(ri),
-        reachable: () => options.meshRule || this.#self.ntcp2 !== undefined,
+        reachable: () => options.meshRule || this.#routerInfo.caps.includes('R'),
         mesh: options.meshRule,
         random,
         clock,
@@ -175,6 +153,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       peerResult: (e, at) => this.#profiles.record(e.peer, e.what, at),
     })
     this.transport.setRouterInfo(this.#routerInfo)
+    this.#reach = this.#whetherReached(now)
   }
 
   get hash(): Hash {
@@ -191,6 +170,8 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     this.#turn(now, out, () => {
       this.#publish(now)
       if (this.#rule.settled) this.tunnels.start(now, this.#switch.tunnelSink)
+      const at = this.#self.ssu2?.published
+      if (at !== undefined) this.#switch.introductions?.configured(at, now)
     })
   }
 
@@ -207,10 +188,21 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     })
   }
 
-  /** What we say of ourselves has changed. */
-  setSelf(self: SelfDescription, now: Millis, out: Sink<RouterEvent>): void {
-    this.#self = self
-    this.#turn(now, out, () => this.#publish(now))
+  /** A NAT forwards to us what comes for `at`; undefined when it does no longer. */
+  mapped(at: PublicAddress | undefined, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.#switch.introductions?.mapped(at, now))
+  }
+
+  /** How strangers fare with us over SSU2. */
+  verdict(family: Family): Verdict {
+    return this.#reach?.verdict(family) ?? 'unknown'
+  }
+
+  /** Tunnels and sessions that stand stay. */
+  setLimits(transit: TransitLimits, bytesPerSecond?: number): void {
+    this.#bandwidth.set(transit, bytesPerSecond)
+    this.tunnels.setLimits(transit)
+    this.transport.setRates(this.#bandwidth.out)
   }
 
   /** After a step of the wall clock every date we signed is wrong. */
@@ -395,6 +387,10 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     this.#turn(now, out, () => this.transport.closed(id, now, this.#switch.transportSink))
   }
 
+  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.datagram(from, bytes, now, this.#switch.transportSink))
+  }
+
   writable(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {
     this.#turn(now, out, () => this.transport.writable(id, now, this.#switch.transportSink))
   }
@@ -408,6 +404,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       this.transport.timeout(now, this.#switch.transportSink)
       this.tunnels.timeout(now, this.#switch.tunnelSink)
       this.netdb.timeout(now, this.#switch.netdbSink)
+      if ((this.#reach?.nextTimeout() ?? now + 1) <= now) this.#switch.introductions?.timeout(now)
       for (const at of this.#destinations.values()) {
         const next = at.destination.nextTimeout()
         if (next !== undefined && next <= now) at.destination.timeout(now, this.#switch.sinkOf(at))
@@ -420,6 +417,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     next = earliest(next, this.transport.nextTimeout())
     next = earliest(next, this.tunnels.nextTimeout())
     next = earliest(next, this.netdb.nextTimeout())
+    next = earliest(next, this.#reach?.nextTimeout())
     for (const { destination } of this.#destinations.values())
       next = earliest(next, destination.nextTimeout())
     return next
@@ -466,6 +464,49 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       if (!this.#options.meshRule || this.transport.isConnected(ri.hash)) yield ri
   }
 
+  #whetherReached(now: Millis): Reach | undefined {
+    const { ssu2, local, random, clock, self, allowReservedRanges } = this.#options
+    if (ssu2?.reach === undefined) return undefined
+    const { families, port, publish, quorum } = ssu2.reach
+    const { transport, netdb } = this
+    const reach = new Reach(
+      {
+        local,
+        introKey: ssu2.introKey,
+        netId: self.netId,
+        random,
+        clock,
+        routers: netdb,
+        mayReach: (ip) =>
+          families.includes(ip.length === 4 ? 4 : 6) && (allowReservedRanges || !isReserved(ip)),
+        giveToken: (to, at) => transport.giveToken(to, at),
+        families,
+        serve: true,
+        ...(quorum === undefined ? {} : { quorum }),
+      },
+      now,
+    )
+    const { transportSink, netdbSink } = this.#switch
+    const changed = (at: Millis): void => this.#publishSoon(at)
+    const sinks = { transportSink, netdbSink }
+    const wanted = { families, port, publish, changed }
+    this.#switch.introductions = new Introductions({
+      reach,
+      transport,
+      netdb,
+      ...sinks,
+      ...wanted,
+      random,
+      clock,
+    })
+    return reach
+  }
+
+  /** Several changes at once are one for the others. */
+  #publishSoon(now: Millis): void {
+    this.#deadlines.set('republish', now + REPUBLISH_SOON)
+  }
+
   #publish(now: Millis): void {
     this.#routerInfo = this.#describe(now)
     this.transport.setRouterInfo(this.#routerInfo)
@@ -475,9 +516,10 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   }
 
   #describe(now: Millis): RouterInfo {
-    const { local, ntcp2, clock } = this.#options
-    const keys = { staticKey: ntcp2.staticKeys.publicKey, iv: ntcp2.iv }
-    return describeSelf(local, keys, this.#self, clock.wall(now))
+    const { local, ntcp2, ssu2, clock } = this.#options
+    const keys = { staticKey: ntcp2.staticKeys.publicKey, iv: ntcp2.iv, introKey: ssu2?.introKey }
+    const self = this.#switch?.introductions?.describe(this.#self, now) ?? this.#self
+    return describeSelf(local, keys, self, clock.wall(now))
   }
 
   /** An inbound tunnel of `client` (of the exploratory pool without one) that answers can come through. */

@@ -4,8 +4,9 @@
  * that we are part of has one of its own: what a mesh believes never comes here.
  */
 import type { Millis } from '../base/clock.ts'
+import { ipBytes } from '../base/ip.ts'
 import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts'
-import { isReserved, parseAddress } from './transport/addresses.ts'
+import { networkOf } from './ip-ranges.ts'
 
 // Implementation constants
 
@@ -59,8 +60,9 @@ export class Skew {
    * mostly.
    */
   heard(peer: Hash, address: string, offset: number, now: Millis): number {
-    const network = networkOf(address)
-    if (network === undefined) return 0
+    const ip = ipBytes(address)
+    if (ip === undefined) return 0
+    const network = networkOf(ip)
     this.#vote(hashKey(peer), { network, offset, at: now })
     const median = this.#median()
     this.#confirmed = median !== undefined
@@ -89,11 +91,4 @@ export class Skew {
     const agreeing = offsets.filter((o) => Math.abs(o - median) <= AGREEMENT).length
     return agreeing >= MIN_VOTES && 2 * agreeing > offsets.length ? median : undefined
   }
-}
-
-/** What one owner may well have all of: an IPv4 /16, an IPv6 /32. In a test network's ranges every address counts. */
-function networkOf(address: string): string | undefined {
-  const bytes = parseAddress(address)
-  if (bytes === undefined) return undefined
-  return isReserved(bytes) ? address : bytes.subarray(0, bytes.length === 4 ? 2 : 4).join('.')
 }

@@ -9,6 +9,7 @@ import type { Sink } from '../base/core.ts'
 import { MalformedError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { type Random, randomId } from '../base/random.ts'
+import type { Traffic } from '../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../protocol/blocks/termination.ts'
 import { readGarlic, writeGarlic } from '../protocol/i2np/garlic.ts'
 import { type I2npMessage, isExpired, MessageType, writeMessage } from '../protocol/i2np/message.ts'
@@ -19,6 +20,7 @@ import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts
 import type { LocalIdentity } from '../protocol/structures/identity.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
 import type { Destination, DestinationEvent, StreamEvent } from './destination/destination.ts'
+import type { Introductions } from './introductions.ts'
 import type { Arrival, NetDbEvent } from './netdb/events.ts'
 import type { NetDb } from './netdb/netdb.ts'
 import { ReplyKeys } from './reply-keys.ts'
@@ -74,6 +76,8 @@ export class Switchboard {
   /** Connected peers by hash, and the address each has. */
   readonly #connected = new Map<HashKey, string>()
   #reachable = 0
+  /** Set once, where there is SSU2 and a NAT may be in the way. */
+  introductions: Introductions | undefined
   readonly transportSink: Sink<TransportEvent>
   readonly tunnelSink: { event(e: TunnelEvent): void }
   readonly netdbSink: { event(e: NetDbEvent): void }
@@ -145,6 +149,7 @@ export class Switchboard {
     let settled = 0
     for (;;) {
       settled += drain(this.#fromTransport, (e) => this.#onTransport(e, now))
+      settled += this.introductions?.settle(now) ?? 0
       this.#parts.tunnels.flush(now, this.tunnelSink)
       if (this.#queues().every((q) => q.length === 0)) return
       settled += drain(this.#fromTunnels, (e) => this.#onTunnels(e, now))
@@ -190,9 +195,12 @@ export class Switchboard {
       case 'dial-failed':
         this.#parts.peerResult({ kind: 'peer-result', peer: e.peer, what: 'timeout' }, now)
         this.#parts.tunnels.unreachable(e.peer, now, this.tunnelSink)
+        this.introductions?.told(e, now)
         return
       case 'link-closed':
         return
+      default:
+        this.introductions?.told(e, now)
     }
   }
 
@@ -240,7 +248,7 @@ export class Switchboard {
   #onTunnels(e: TunnelEvent, now: Millis): void {
     switch (e.kind) {
       case 'send':
-        this.#toRouter(e.to, e.message, now)
+        this.#toRouter(e.to, e.message, e.traffic, now)
         return
       case 'received':
         this.#fromTunnel(e.pool, e.message, now)
@@ -333,14 +341,14 @@ export class Switchboard {
     const { transport, tunnels } = this.#parts
     switch (e.kind) {
       case 'send':
-        this.#toRouter(e.to, e.message, now)
+        this.#toRouter(e.to, e.message, e.traffic, now)
         return
       case 'send-garlic':
         this.#garlicToRouter(e.client ?? this.#parts.exploratory, e.to, e.message, now)
         return
       case 'send-tunnel': {
         const message = this.#message(MessageType.TunnelGateway, tunnelGateway(e.tunnelId, e.message), now)
-        this.#toRouter(e.gateway, message, now)
+        this.#toRouter(e.gateway, message, 'transit', now)
         return
       }
       case 'reply-key':
@@ -348,6 +356,7 @@ export class Switchboard {
         return
       case 'router':
         transport.routerFound(e.routerInfo, now, this.transportSink)
+        this.introductions?.routerFound(e.routerInfo, now)
         tunnels.peersChanged(now, this.tunnelSink)
         return
       case 'lease-set':
@@ -414,10 +423,10 @@ export class Switchboard {
     tunnels.send(pool, { kind: 'router', hash: to }, wrapped, now, this.tunnelSink)
   }
 
-  #toRouter(to: Hash, message: I2npMessage, now: Millis): void {
+  #toRouter(to: Hash, message: I2npMessage, traffic: Traffic, now: Millis): void {
     const { local, transport } = this.#parts
     if (sameBytes(to, local.identity.hash)) this.#fromAnyone(message, now)
-    else transport.send(to, message, now, this.transportSink)
+    else transport.send(to, message, now, this.transportSink, traffic)
   }
 
   #message(type: number, payload: Uint8Array, now: Millis): I2npMessage {

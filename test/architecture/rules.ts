@@ -31,7 +31,7 @@ const TOP_OF_PROTOCOL_ZONE = 3
 /** Rooms of protocol/ that all others may use. */
 const SHARED_PROTOCOL = ['structures', 'i2np', 'blocks']
 /** Rooms of router/ that only router.ts may bring together; types may cross. */
-const ROUTER_ROOMS = ['transport', 'netdb', 'peers', 'tunnel', 'destination']
+const ROUTER_ROOMS = ['transport', 'reach', 'netdb', 'peers', 'tunnel', 'destination']
 
 /** Node modules in the protocol zone, by file or folder. */
 const NODE_IN_ZONE: readonly (readonly [path: string, module: string])[] = [

@@ -4,7 +4,8 @@ import type { Budget } from '../../base/budget.ts'
 import type { Millis } from '../../base/clock.ts'
 import { toB32 } from '../../protocol/structures/identity.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
-import type { Router, RouterOptions } from '../../router/router.ts'
+import type { RouterOptions } from '../../router/options.ts'
+import type { Router } from '../../router/router.ts'
 import type { Config } from '../config/schema.ts'
 import type { FaceFolder } from '../data-folder.ts'
 import type { Journal } from '../journal.ts'
@@ -141,7 +142,7 @@ export interface FaceView {
   readonly anonymity: FaceStatus['anonymity']
   readonly note: string
   readonly hops: number
-  readonly reachable: string
+  readonly reachability: FaceStatus['reachability']
   readonly limit: number
   readonly waitingFor: string | undefined
 }
@@ -159,8 +160,13 @@ export function faceStatus(view: FaceView, meter: Meter, now: Millis): FaceStatu
     hops: view.hops,
     peers: [...router.transport.peers()].map((p) => ({
       router: toBase64(p.hash),
-      transport: 'ntcp2',
+      transport: p.transport,
       link: p.linkName ?? '',
+      rtt_ms: p.rttMs === undefined ? null : Math.round(p.rttMs),
+      bytes_in: p.bytesIn,
+      bytes_out: p.bytesOut,
+      packets_sent: p.packetsSent,
+      packets_lost: p.packetsLost,
     })),
     netdb: {
       routers: router.netdb.size,
@@ -178,7 +184,7 @@ export function faceStatus(view: FaceView, meter: Meter, now: Millis): FaceStatu
       transit_bytes: counts.transitBytes,
       limit_bps: view.limit * 8,
     },
-    reachability: { ipv4: view.reachable, ipv6: 'unknown' },
+    reachability: view.reachability,
     waiting_for: view.waitingFor ?? null,
   }
 }

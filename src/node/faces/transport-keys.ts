@@ -1,4 +1,4 @@
-/** NTCP2's static key and `i` of a face, kept in its state: others remember them (ntcp2, "Published Addresses"). */
+/** The static key of both transports and their `i`, kept in a face's state: others remember them (ntcp2, ssu2, "Published Addresses"). */
 import { fromBase64, toBase64 } from '../../base/base64.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
@@ -11,7 +11,10 @@ const IV_LENGTH = 16
 
 export interface TransportKeys {
   readonly staticKeys: X25519KeyPair
+  /** NTCP2's `i`. */
   readonly iv: Uint8Array
+  /** SSU2's `i`. */
+  readonly introKey: Uint8Array
 }
 
 /** Made at first use, and anew when the state is damaged. */
@@ -19,12 +22,19 @@ export function transportKeys(folder: FaceFolder, random: Random): TransportKeys
   const state = folder.readState()
   const key = bytes(state['ntcp2_key'], KEY_LENGTH)
   const iv = bytes(state['ntcp2_iv'], IV_LENGTH)
-  if (key !== undefined && iv !== undefined) return { staticKeys: x25519KeyPair(key), iv }
-  const made = { staticKeys: generateX25519(random), iv: random.bytes(IV_LENGTH) }
+  const introKey = bytes(state['ssu2_intro_key'], KEY_LENGTH)
+  if (key !== undefined && iv !== undefined && introKey !== undefined)
+    return { staticKeys: x25519KeyPair(key), iv, introKey }
+  const made = {
+    staticKeys: key === undefined ? generateX25519(random) : x25519KeyPair(key),
+    iv: iv ?? random.bytes(IV_LENGTH),
+    introKey: introKey ?? random.bytes(KEY_LENGTH),
+  }
   folder.writeState({
     ...state,
     ntcp2_key: toBase64(made.staticKeys.privateKey),
     ntcp2_iv: toBase64(made.iv),
+    ssu2_intro_key: toBase64(made.introKey),
   })
   return made
 }

@@ -91,8 +91,12 @@ export interface SessionTimes {
 }
 
 export class Ntcp2Session {
+  readonly transport = 'ntcp2'
   readonly link: LinkId
   readonly output: OutputQueue
+  /** TCP counts no packets for us. */
+  readonly packetsSent = 0
+  readonly packetsLost = 0
   readonly #local: Local
   readonly #times: SessionTimes
   /** Our RouterInfo as of now. */
@@ -108,7 +112,7 @@ export class Ntcp2Session {
   #routerInfoDue: Millis = Number.POSITIVE_INFINITY
   #endAt: Millis = Number.POSITIVE_INFINITY
   #routerInfoSeen: Millis = Number.NEGATIVE_INFINITY
-  #rttMs: Millis = 0
+  #rttMs: Millis | undefined
   #lastActive: Millis
   /** When `timeout` wants to be called; looked at lazily, so that a packet does not move it. */
   deadline: Millis
@@ -139,6 +143,11 @@ export class Ntcp2Session {
 
   get lastActive(): Millis {
     return this.#lastActive
+  }
+
+  /** Of the handshake. */
+  get rttMs(): Millis | undefined {
+    return this.#rttMs
   }
 
   /** Runs the handshake up to its first read. */
@@ -192,7 +201,7 @@ export class Ntcp2Session {
     const wall = this.#local.clock.wall(now)
     while (this.#inFlight < SEND_WINDOW) {
       let length = 0
-      for (let m = this.output.peek(wall); m !== undefined; m = this.output.peek(wall)) {
+      for (let m = this.output.peek(now, wall); m !== undefined; m = this.output.peek(now, wall)) {
         const block = i2npBlockLength(m)
         if (length > 0 && length + block > FRAME_TARGET) break
         this.output.shift()
@@ -262,12 +271,8 @@ export class Ntcp2Session {
       this.sendRouterInfo(false, out)
     }
     const frameDue = (this.#frameSince ?? Number.POSITIVE_INFINITY) + FRAME_TIMEOUT_MS
-    this.deadline = Math.min(
-      this.#lastActive + this.#times.idleMs,
-      this.#routerInfoDue,
-      frameDue,
-      this.#endAt,
-    )
+    const idleDue = this.#lastActive + this.#times.idleMs
+    this.deadline = Math.min(idleDue, this.#routerInfoDue, frameDue, this.#endAt)
     if (phase !== this.#phase) this.deadline = Number.POSITIVE_INFINITY
   }
 
@@ -421,7 +426,7 @@ export class Ntcp2Session {
   }
 
   #dateTime(phase: DataPhase, ahead: Millis, out: Sink<SessionEvent>): void {
-    out.event({ kind: 'clock', peer: phase.peer, offset: ahead + Math.round(this.#rttMs / 2) })
+    out.event({ kind: 'clock', peer: phase.peer, offset: ahead + Math.round((this.#rttMs ?? 0) / 2) })
   }
 
   #limitPadding(theirMax: number): void {

@@ -140,7 +140,9 @@ export class Congestion {
     if (newest.number >= this.#roundEnd) this.#round(next)
     if (!limited || this.#queued) return
     const careful = Math.max(CAREFUL_GROWTH, FULL_PACKET / this.#window)
-    this.#grow(this.#slowStart ? acked.bytes : acked.bytes * (this.#window < this.#careful ? careful : GROWTH))
+    this.#grow(
+      this.#slowStart ? acked.bytes : acked.bytes * (this.#window < this.#careful ? careful : GROWTH),
+    )
   }
 
   lost(packets: number): void {

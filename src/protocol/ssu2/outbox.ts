@@ -2,7 +2,7 @@
  * What waits to be sent, in the order in which it goes: pieces of lost packets, control blocks, the rest of a message that was
  * begun, then the messages of the output queue, cut to size as room appears (ssu2, "I2NP Message Fragmentation").
  */
-import type { WallMillis } from '../../base/clock.ts'
+import type { Millis, WallMillis } from '../../base/clock.ts'
 import { Ring } from '../../base/ring.ts'
 import { i2npBlockLength } from '../blocks/i2np-block.ts'
 import type { OutputQueue } from '../blocks/output-queue.ts'
@@ -60,7 +60,7 @@ export class Outbox {
    * The next piece that fits into `room` bytes. The first of a packet (of `full` bytes of payload) comes even if it does not:
    * it was cut for a larger MTU.
    */
-  take(room: number, full: number, wall: WallMillis): Piece | undefined {
+  take(room: number, full: number, now: Millis, wall: WallMillis): Piece | undefined {
     const isFirst = room === full
     for (let piece = this.#again.peek(); piece !== undefined; piece = this.#again.peek()) {
       if (!piece.settled && !isFirst && piece.length > room) return undefined
@@ -71,7 +71,7 @@ export class Outbox {
     if (control !== undefined) return isFirst || control.length <= room ? this.#control.shift() : undefined
     const fragment = this.#fragments[this.#nextFragment]
     if (fragment !== undefined) return isFirst || fragment.length <= room ? this.#shiftFragment() : undefined
-    return this.#fromQueue(room, full, wall)
+    return this.#fromQueue(room, full, now, wall)
   }
 
   clear(): void {
@@ -81,8 +81,8 @@ export class Outbox {
     this.#nextFragment = 0
   }
 
-  #fromQueue(room: number, full: number, wall: WallMillis): Piece | undefined {
-    const message = this.#output.peek(wall)
+  #fromQueue(room: number, full: number, now: Millis, wall: WallMillis): Piece | undefined {
+    const message = this.#output.peek(now, wall)
     if (message === undefined) return undefined
     const length = i2npBlockLength(message)
     if (length <= room) {

@@ -225,7 +225,7 @@ export class Sender {
     let length = 0
     let urgent = this.#probes > 0
     for (;;) {
-      const piece = this.#outbox.take(length === 0 ? full : full - length - ackRoom, full, wall)
+      const piece = this.#outbox.take(length === 0 ? full : full - length - ackRoom, full, now, wall)
       if (piece === undefined) break
       pieces.push(piece)
       length += piece.length

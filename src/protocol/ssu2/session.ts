@@ -290,7 +290,7 @@ export class Ssu2Session {
     if (block.length <= room) this.sendBlock(BlockType.routerInfo, block, now, out)
     else {
       const { random, clock } = this.#local
-      this.output.push(routerInfoMessage(routerInfo, random, clock.wall(now)))
+      this.output.push(routerInfoMessage(routerInfo, random, clock.wall(now)), 'own', now)
       this.flush(now, out)
     }
   }

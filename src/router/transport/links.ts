@@ -1,15 +1,16 @@
 /** Every connection of a transport, whose it is, and when it wants to be woken. Decides between duplicates. */
 import { compareBytes } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
-import type { LinkId, Sink } from '../../base/core.ts'
+import type { Sink } from '../../base/core.ts'
 import { Deadlines } from '../../base/deadlines.ts'
 import type { OutputQueue } from '../../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
-import type { SessionEvent } from '../../protocol/ntcp2/session.ts'
 import { type Hash, type HashKey, hashKey } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import type { PeerStatus, TransportEvent } from './events.ts'
 import { crossed, type Link, Peer } from './peer.ts'
+import type { Session, SessionEvent, TransportName } from './session.ts'
+import type { CountingSink, Shaper } from './shaper.ts'
 
 // Implementation constants
 
@@ -18,7 +19,8 @@ const CROSSED_MS = 3_000
 
 export class Links {
   readonly #ours: Hash
-  readonly #links = new Map<LinkId, Link>()
+  readonly #shaper: Shaper
+  readonly #links = new Map<Session, Link>()
   readonly #peers = new Map<HashKey, Peer>()
   readonly #deadlines = new Deadlines<Link>()
   #dirty: Link[] = []
@@ -31,12 +33,13 @@ export class Links {
   /** When the oldest message that no flush has seen was queued. */
   dirtySince: Millis | undefined
 
-  constructor(ours: Hash) {
+  constructor(ours: Hash, shaper: Shaper) {
     this.#ours = ours
+    this.#shaper = shaper
   }
 
-  get(id: LinkId): Link | undefined {
-    return this.#links.get(id)
+  of(session: Session): Link {
+    return this.#links.get(session)!
   }
 
   all(): IterableIterator<Link> {
@@ -58,11 +61,25 @@ export class Links {
     return peer
   }
 
+  /** Nothing came of it. */
+  forget(peer: Peer): void {
+    if (peer.empty) this.#peers.delete(peer.key)
+  }
+
+  /** The session over this transport with the peer, in use or not. */
+  over(transport: TransportName, peer: Peer): Link | undefined {
+    for (const link of [peer.current, ...peer.standby])
+      if (link?.session.transport === transport && link.session.state === 'data') return link
+    return undefined
+  }
+
   add(link: Link): void {
-    this.#links.set(link.session.link, link)
+    this.#links.set(link.session, link)
+    this.#shaper.hold(link)
     if (!link.initiator) this.halfOpen.add(link)
-    else if (link.peer !== undefined && link.peer.dialling === undefined) {
-      link.peer.dialling = link
+    else if (link.peer !== undefined) {
+      this.#peers.set(link.peer.key, link.peer)
+      link.peer.dials.add(link)
       this.dialling++
     }
     this.settle(link)
@@ -95,15 +112,15 @@ export class Links {
     this.dirtySince ??= now
   }
 
-  flush(now: Millis, sink: Sink<SessionEvent>): void {
-    if (this.#dirty.length === 0) return
+  flush(now: Millis, sink: CountingSink): void {
+    const { deadline } = this.#shaper
+    if (this.#dirty.length === 0 && (deadline === undefined || now < deadline)) return
     const dirty = this.#dirty
     this.#dirty = []
     this.dirtySince = undefined
-    for (const link of dirty) {
-      link.dirty = false
-      link.session.flush(now, sink)
-    }
+    for (const link of dirty) link.dirty = false
+    this.#shaper.serve(dirty, now, sink)
+    for (const link of dirty) this.settle(link)
   }
 
   /** The session in use that has been idle for longest. */
@@ -129,9 +146,23 @@ export class Links {
   *status(): IterableIterator<PeerStatus> {
     for (const { hash, current } of this.#peers.values()) {
       if (current === undefined) continue
-      const { endpoint, linkName, initiator, rttMs } = current
-      const { bytesIn, bytesOut } = current.session
-      yield { hash, endpoint, linkName, initiator, since: current.establishedAt!, bytesIn, bytesOut, rttMs }
+      const { endpoint, initiator, session } = current
+      const { transport, bytesIn, bytesOut, rttMs, packetsSent, packetsLost } = session
+      const linkName = current.adopted?.name
+      const since = current.establishedAt!
+      yield {
+        hash,
+        transport,
+        endpoint,
+        linkName,
+        initiator,
+        since,
+        bytesIn,
+        bytesOut,
+        rttMs,
+        packetsSent,
+        packetsLost,
+      }
     }
   }
 
@@ -148,8 +179,9 @@ export class Links {
     link.establishedAt = now
     this.established++
     this.halfOpen.delete(link)
-    if (peer.dialling === link) this.#dialled(peer)
-    const { endpoint, initiator, linkName } = link
+    this.#dialled(peer, link)
+    const { endpoint, initiator } = link
+    const linkName = link.adopted?.name
     const older = peer.current
     if (older === undefined) {
       peer.current = link
@@ -165,23 +197,22 @@ export class Links {
       this.#resolve(peer, older, link, now, sink)
       if (!initiator) out.event({ kind: 'router-info', routerInfo: remote, flood: false, from: peer.hash })
     }
-    this.#dropNeedlessDial(peer, now, sink)
+    this.#dropNeedlessDials(peer, now, sink)
     if (peer.current !== undefined) this.markDirty(peer.current, now)
   }
 
   /** True when it was a dial and there is no other session with that router. */
   ended(link: Link, reason: number, now: Millis, out: Sink<TransportEvent>): boolean {
     const { peer, session } = link
-    this.#links.delete(session.link)
+    this.#links.delete(session)
     this.#deadlines.clear(link)
     this.halfOpen.delete(link)
     if (link.establishedAt !== undefined) this.established--
     this.#endedIn += session.bytesIn
     this.#endedOut += session.bytesOut
-    if (link.linkName !== undefined) out.event({ kind: 'link-closed', link: session.link })
+    if (link.adopted !== undefined) out.event({ kind: 'link-closed', link: link.adopted.id })
     if (peer === undefined) return false
-    const dialled = peer.dialling === link
-    if (dialled) this.#dialled(peer)
+    const dialled = this.#dialled(peer, link)
     peer.standby.delete(link)
     if (peer.current === link) {
       const [spare] = peer.standby
@@ -190,7 +221,7 @@ export class Links {
       else this.#promote(peer, spare, session.output, now)
     }
     if (peer.empty) this.#peers.delete(peer.key)
-    return dialled && peer.current === undefined
+    return dialled && peer.dials.size === 0 && peer.current === undefined
   }
 
   /**
@@ -201,7 +232,7 @@ export class Links {
     const winner = peer.winner(older, newer, this.#ours)
     const loser = winner === newer ? older : newer
     peer.current = winner
-    loser.session.output.moveTo(winner.session.output)
+    loser.session.output.moveTo(winner.session.output, now)
     peer.standby.add(loser)
     if (!crossed(older, newer)) loser.session.terminate(TerminationReason.normal, 'duplicate', now, sink)
     else if (loser.initiator) {
@@ -210,24 +241,29 @@ export class Links {
     }
   }
 
-  /** The peer has reached us while we were dialling it. The dial goes on only if its session would be the one to stay. */
-  #dropNeedlessDial(peer: Peer, now: Millis, sink: Sink<SessionEvent>): void {
-    const { dialling, current } = peer
-    if (dialling === undefined || current === undefined) return
-    dialling.session.output.moveTo(current.session.output)
-    if (compareBytes(this.#ours, peer.hash) < 0) return
-    dialling.session.terminate(TerminationReason.normal, 'connected meanwhile', now, sink)
+  /**
+   * Connected while other attempts are under way. Ours over another way are dropped; when the peer has reached us, an attempt goes
+   * on only if its session would be the one to stay.
+   */
+  #dropNeedlessDials(peer: Peer, now: Millis, sink: Sink<SessionEvent>): void {
+    const { current } = peer
+    if (current === undefined) return
+    peer.waiting.moveTo(current.session.output, now)
+    if (!current.initiator && compareBytes(this.#ours, peer.hash) < 0) return
+    for (const { session } of [...peer.dials])
+      session.terminate(TerminationReason.normal, 'connected meanwhile', now, sink)
   }
 
-  #dialled(peer: Peer): void {
-    peer.dialling = undefined
-    this.dialling--
+  #dialled(peer: Peer, link: Link): boolean {
+    const dialled = peer.dials.delete(link)
+    if (dialled) this.dialling--
+    return dialled
   }
 
   #promote(peer: Peer, spare: Link, queue: OutputQueue, now: Millis): void {
     peer.standby.delete(spare)
     spare.session.endAt(Number.POSITIVE_INFINITY)
-    queue.moveTo(spare.session.output)
+    queue.moveTo(spare.session.output, now)
     this.markDirty(spare, now)
   }
 }

@@ -1,10 +1,10 @@
 /** One connection, and one router with all connections to it. */
 import { compareBytes } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
-import type { Endpoint } from '../../base/core.ts'
-import type { Remote } from '../../protocol/ntcp2/handshake.ts'
-import type { Ntcp2Session } from '../../protocol/ntcp2/session.ts'
+import type { Endpoint, LinkId } from '../../base/core.ts'
+import { OutputQueue } from '../../protocol/blocks/output-queue.ts'
 import type { Hash, HashKey } from '../../protocol/structures/hash.ts'
+import type { Session } from './session.ts'
 
 // Implementation constants
 
@@ -15,35 +15,34 @@ import type { Hash, HashKey } from '../../protocol/structures/hash.ts'
 const CROSSING_MS = 5_000
 
 export class Link {
-  readonly session: Ntcp2Session
-  readonly endpoint: Endpoint
-  /** The name its owner gave an adopted connection. */
-  readonly linkName: string | undefined
+  readonly session: Session
+  endpoint: Endpoint
+  /** The connection under it, and the name its owner gave it, when it was adopted. */
+  readonly adopted: { readonly id: LinkId; readonly name: string } | undefined
   readonly initiator: boolean
   readonly startedAt: Millis
   establishedAt: Millis | undefined
-  rttMs: Millis | undefined
   /** Known from the start when we dial. */
   peer: Peer | undefined
-  /** Whom to greet once connected. */
-  begin: Remote | undefined
   /** Has messages that no flush has seen. */
   dirty = false
+  /** See Shaper. */
+  credit = 0
   /** What the transport's deadlines hold for it. */
   deadline: Millis | undefined
 
   constructor(
-    session: Ntcp2Session,
+    session: Session,
     endpoint: Endpoint,
     initiator: boolean,
-    linkName: string | undefined,
     peer: Peer | undefined,
     now: Millis,
+    adopted?: { readonly id: LinkId; readonly name: string },
   ) {
     this.session = session
     this.endpoint = endpoint
     this.initiator = initiator
-    this.linkName = linkName
+    this.adopted = adopted
     this.peer = peer
     this.startedAt = now
   }
@@ -54,8 +53,10 @@ export class Peer {
   readonly key: HashKey
   /** Where messages go. */
   current: Link | undefined
-  /** Messages wait in its session's queue until something is established. */
-  dialling: Link | undefined
+  /** Attempts under way, over one transport or several. */
+  readonly dials: Set<Link> = new Set()
+  /** Messages for whichever attempt succeeds. */
+  waiting: OutputQueue = new OutputQueue()
   /** Established too, but only read from: its initiator is about to close it. */
   readonly standby: Set<Link> = new Set()
 
@@ -65,7 +66,7 @@ export class Peer {
   }
 
   get empty(): boolean {
-    return this.current === undefined && this.dialling === undefined && this.standby.size === 0
+    return this.current === undefined && this.dials.size === 0 && this.standby.size === 0
   }
 
   /**

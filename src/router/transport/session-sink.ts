@@ -1,14 +1,16 @@
 /** The Sink that sessions get. */
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId, Sink } from '../../base/core.ts'
-import type { SessionEvent } from '../../protocol/ntcp2/session.ts'
 import type { TransportEvent } from './events.ts'
+import type { SessionEvent } from './session.ts'
 
 /** What sessions write to: bytes pass through, events come to the transport first. */
 export class SessionSink implements Sink<SessionEvent> {
   readonly #handle: (e: SessionEvent, now: Millis, out: Sink<TransportEvent>) => void
   now: Millis = 0
   outer!: Sink<TransportEvent>
+  /** Bytes that all sessions wrote. */
+  sent = 0
 
   constructor(handle: (e: SessionEvent, now: Millis, out: Sink<TransportEvent>) => void) {
     this.#handle = handle
@@ -22,6 +24,7 @@ export class SessionSink implements Sink<SessionEvent> {
   }
 
   udp(to: Endpoint, bytes: Uint8Array): void {
+    this.sent += bytes.length
     this.outer.udp(to, bytes)
   }
 
@@ -30,6 +33,7 @@ export class SessionSink implements Sink<SessionEvent> {
   }
 
   tcpData(id: LinkId, bytes: Uint8Array): void {
+    this.sent += bytes.length
     this.outer.tcpData(id, bytes)
   }
 

@@ -21,6 +21,8 @@ export interface Party {
 
 export interface PartyOptions {
   readonly host?: string
+  /** Published at the same port, with a higher cost. */
+  readonly otherHost?: string
   readonly netId?: number
   readonly prologue?: Uint8Array
   /** Ms that its clock is ahead. */
@@ -40,10 +42,15 @@ export function party(seed: number, options: PartyOptions = {}): Party {
     ['v', '2'],
   ])
   if (options.host !== undefined) address.set('host', options.host).set('port', '1234')
+  const addresses = [{ cost: 3, style: 'NTCP2', options: address }]
+  if (options.otherHost !== undefined) {
+    const other = new Map([...address, ['host', options.otherHost] as const])
+    addresses.push({ cost: 5, style: 'NTCP2', options: other })
+  }
   const routerInfo = signRouterInfo(
     {
       published: options.published ?? WALL,
-      addresses: [{ cost: 3, style: 'NTCP2', options: address }],
+      addresses,
       options: new Map([
         ['caps', 'LR'],
         ['netId', String(netId)],

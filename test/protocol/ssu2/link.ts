@@ -307,6 +307,6 @@ export function message(id: number, size: number, now: number, life = 60_000): I
 }
 
 export function send(side: Side, ...messages: I2npMessage[]): void {
-  for (const m of messages) side.session.output.push(m)
+  for (const m of messages) side.session.output.push(m, 'own', side.net.now)
   side.turn()
 }

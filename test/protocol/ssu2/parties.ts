@@ -109,6 +109,12 @@ export function checks(over: Partial<ResponderChecks> = {}): ResponderChecks {
   }
 }
 
+/** A packet with its connection id as it would be on its way to `p`. */
+export function maskedTo(packet: Uint8Array, p: Party): Uint8Array {
+  maskConnectionId(packet, p.local.introKey)
+  return packet
+}
+
 /** The little of a transport that stands between a socket and responders. */
 export class Door {
   readonly tokens: GivenTokens

@@ -229,6 +229,56 @@ describe('finding routers', () => {
     expect(a.transport.isConnected(b.hash)).toBe(false)
   })
 
+  /** A router that publishes a dead address before a good one. */
+  function twoAddresses(): { wire: Wire; a: Host; b: Host; dead: string; good: string } {
+    const wire = new Wire()
+    const [dead, good] = ['21.7.7.7', '21.8.8.8']
+    const [a, b] = [wire.host(2), wire.host(3, { host: dead, otherHost: good })]
+    wire.hosts.delete(dead)
+    wire.hosts.set(good, b)
+    a.knows(b)
+    return { wire, a, b, dead, good }
+  }
+
+  it('takes the next address when one refuses, and says nothing of it', () => {
+    const { wire, a, b, dead, good } = twoAddresses()
+    a.send(b, 1)
+    a.send(b, 2)
+    wire.run(500)
+    expect(b.ids).toEqual([1, 2])
+    expect(wire.dialled.map((d) => d.address)).toEqual([dead, good])
+    expect(wire.dialled[1]!.at - wire.dialled[0]!.at).toBeLessThanOrEqual(wire.latency)
+    expect(a.seen('dial-failed')).toEqual([])
+  })
+
+  it('tries the next address beside one that does not answer, and drops what is left over', () => {
+    const { wire, a, b, dead, good } = twoAddresses()
+    wire.silent.add(dead)
+    a.send(b, 1)
+    wire.run(1_900)
+    expect(b.ids).toEqual([])
+    wire.run(600)
+    expect(b.ids).toEqual([1])
+    expect(wire.dialled).toEqual([
+      { address: dead, at: 0 },
+      { address: good, at: 2_000 },
+    ])
+    wire.run(60_000)
+    expect(a.seen('dial-failed')).toEqual([])
+    expect(a.transport.isConnected(b.hash)).toBe(true)
+  })
+
+  it('fails once when no address answers', () => {
+    const { wire, a, b, dead, good } = twoAddresses()
+    wire.silent.add(dead).add(good)
+    a.send(b, 1)
+    wire.run(60_000)
+    expect(a.seen('dial-failed').length).toBe(1)
+    expect(wire.dialled.length).toBe(2)
+    expect(a.send(b, 2)).toBe(true)
+    expect(wire.dialled[2]!.address).toBe(good)
+  })
+
   it('dials only published addresses outside reserved ranges', () => {
     const wire = new Wire()
     const [a, near, hidden] = [
