@@ -105,6 +105,7 @@ export class Path {
 
   /** Our own address changed, or may have. */
   probe(interval: Millis, now: Millis): void {
+    this.#sender.hurry(now)
     this.#probe = this.#validation(this.#endpoint, interval, now)
   }
 
@@ -122,7 +123,7 @@ export class Path {
   }
 
   /** A PathResponse with this data came from `from`. Tells where the peer was before when it has moved. */
-  answered(data: Uint8Array, from: Endpoint, now: Millis): Endpoint | undefined {
+  answered(data: Uint8Array, from: Endpoint, now: Millis, wall: WallMillis): Endpoint | undefined {
     const candidate = this.#candidate
     const before = this.#endpoint
     // The spec takes an answer from anywhere; taken from there alone, it proves both directions.
@@ -130,14 +131,17 @@ export class Path {
       this.#candidate = undefined
       this.#endpoint = candidate.endpoint
       // Another port is mostly a NAT that forgot; the path behind it is the old one ("Successful Path Validation").
-      if (from.address === before.address) this.#sender.hurry(now)
-      else this.#sender.reset(now - candidate.since, maxPayload(MIN_MTU, isIpv6(from)), now)
+      if (from.address !== before.address) {
+        this.#sender.reset(now - candidate.since, maxPayload(MIN_MTU, isIpv6(from)))
+      }
+      this.#sender.moved(now, wall)
       return before
     }
     const probe = this.#probe
     if (probe !== undefined && answers(data, probe)) {
       this.#probe = undefined
-      this.#sender.reset(now - probe.since, undefined, now)
+      this.#sender.reset(now - probe.since, undefined)
+      this.#sender.moved(now, wall)
     }
     return undefined
   }

@@ -182,19 +182,24 @@ export class Sender {
     this.#congestion.marked()
   }
 
-  /** We send from another address: whatever made us wait belongs to the old one. */
+  /** We send from another address now: whatever made us wait belongs to the old one. */
   hurry(now: Millis): void {
     this.#rtt.progress()
     this.#timerFrom = now
   }
 
-  /** The path is another one, with this round trip, and room for so much if that is to change. */
-  reset(rtt: Millis, maxPayload: number | undefined, now: Millis): void {
+  /** All that is under way went the old way. What of it has arrived the next Ack tells. */
+  moved(now: Millis, wall: WallMillis): void {
+    this.#inFlight.giveUp(Number.POSITIVE_INFINITY, (packet) => this.#lost(packet, wall))
+    this.#progress(now)
+  }
+
+  /** The path is another one, with this round trip; `maxPayload` if that is to change. */
+  reset(rtt: Millis, maxPayload: number | undefined): void {
     this.#maxPayload = maxPayload ?? this.#maxPayload
     this.#rtt.reset(rtt)
     this.#inFlight.reset()
     this.#congestion.reset()
-    this.#progress(now)
   }
 
   clear(): void {

@@ -305,7 +305,6 @@ export class Ssu2Session {
   probe(now: Millis, out: Sink<Ssu2SessionEvent>): void {
     if (this.#state !== 'data') return
     this.#path.probe(this.#rtt.patience, now)
-    this.#sender.hurry(now)
     this.flush(now, out)
   }
 
@@ -400,7 +399,7 @@ export class Ssu2Session {
   }
 
   #pathResponse(data: Uint8Array, at: Endpoint, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    const from = this.#path.answered(data, at, now)
+    const from = this.#path.answered(data, at, now, this.#local.clock.wall(now))
     if (from !== undefined) out.event({ kind: 'moved', session: this, from, to: this.endpoint })
   }
 
