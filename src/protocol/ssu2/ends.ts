@@ -10,7 +10,7 @@ import { BlockCursor } from '../blocks/block.ts'
 import { readTermination, TerminationReason } from '../blocks/termination.ts'
 import { Ssu2BlockType } from './blocks.ts'
 import { type Established, Repeated, type Repeats } from './handshake.ts'
-import { MessageType, MIN_PACKET, maskNumberAndType, messageType } from './header.ts'
+import { MessageType, MIN_PACKET, maskNumberAndType, readShortHeader } from './header.ts'
 
 // Specification constants
 
@@ -66,7 +66,8 @@ export class Opening {
       return false
     }
     maskNumberAndType(packet, this.#key2)
-    return messageType(packet) === MessageType.sessionConfirmed
+    const { packetNumber, type } = readShortHeader(new Reader(packet))
+    return packetNumber === 0 && type === MessageType.sessionConfirmed
   }
 }
 

@@ -15,8 +15,8 @@ import { cutMessage, FIRST_OVERHEAD, Piece, wholePiece } from './piece.ts'
 const MAX_AGAIN = 8192
 /** Control blocks are few and small; a peer that acknowledges nothing gets no more than this. */
 const MAX_CONTROL = 64
-/** Packets that carry a piece before it is given up: at 30 % loss one piece in 15,000. */
-const MAX_SENDS = 8
+/** Packets that carry a piece before it is given up: at 30 % loss one piece in two million. */
+const MAX_SENDS = 12
 /** Room for an Ack of a few ranges beside a fragment. */
 export const ACK_ROOM = 16
 /** A smaller first part is not worth the trouble that its message has then. */

@@ -77,7 +77,6 @@ export class Reassembler {
 
   clear(): void {
     for (const [id, partial] of this.#partials.entries()) this.#forget(id, partial)
-    this.#checkAt = Number.POSITIVE_INFINITY
   }
 
   #partial(id: number, now: Millis): Partial {
@@ -118,6 +117,7 @@ export class Reassembler {
   #forget(id: number, partial: Partial): void {
     this.#held -= partial.count
     this.#partials.delete(id)
+    if (this.#partials.size === 0) this.#checkAt = Number.POSITIVE_INFINITY
   }
 
   #forgetOldest(): void {

@@ -1,9 +1,11 @@
 /** Two SSU2 sessions over a seeded link in virtual time: delay, jitter, loss, copies, reordering, a bottleneck with a queue. */
-import { copy } from '../../../src/base/bytes.ts'
+import { concat, copy } from '../../../src/base/bytes.ts'
 import type { Endpoint, LinkId, Sink } from '../../../src/base/core.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
+import { BlockCursor, writeBlock } from '../../../src/protocol/blocks/block.ts'
 import { OutputQueue } from '../../../src/protocol/blocks/output-queue.ts'
 import type { I2npMessage } from '../../../src/protocol/i2np/message.ts'
+import { PacketOpener, PacketSealer } from '../../../src/protocol/ssu2/data-packet.ts'
 import type { Established } from '../../../src/protocol/ssu2/handshake.ts'
 import {
   Ssu2Session,
@@ -58,6 +60,8 @@ export class Side implements Sink<Ssu2SessionEvent> {
   /** Times that it was woken by its own deadline. */
   wakes = 0
   sent = 0
+  /** Packets that the link lost. */
+  lost = 0
   #timer: number | undefined
   #turn = false
 
@@ -92,6 +96,11 @@ export class Side implements Sink<Ssu2SessionEvent> {
 
   messages(): I2npMessage[] {
     return this.of('message').map((e) => e.message)
+  }
+
+  start(): void {
+    this.session.start(this.net.now, this)
+    this.arm()
   }
 
   received(bytes: Uint8Array, from: Endpoint): void {
@@ -134,7 +143,6 @@ export class Network {
   readonly listeners: Map<string, Side> = new Map()
   /** Sees every packet; false swallows it. */
   filter: (packet: Sent) => boolean = () => true
-  dropped = 0
   readonly #due: Due[] = []
   #order = 0
 
@@ -156,14 +164,14 @@ export class Network {
       if (o.jitter !== undefined) at += this.random.below(o.jitter * 1000) / 1000
       if (o.late !== undefined && this.random.below(1e6) < o.late * 1e6) at += o.lateBy ?? 0
       if (this.random.below(1e6) < (o.loss ?? 0) * 1e6) {
-        this.dropped++
+        packet.by.lost++
         continue
       }
       if (o.rate !== undefined && o.rate > 0) {
         const { by } = packet
         const start = Math.max(this.now, by.busyUntil)
         if ((start - this.now) * o.rate > (o.queue ?? 1e9)) {
-          this.dropped++
+          by.lost++
           continue
         }
         by.busyUntil = start + (packet.bytes.length + HEADERS) / o.rate
@@ -249,16 +257,36 @@ function established(): Handshake {
   return handshake
 }
 
+export interface Block {
+  readonly type: number
+  readonly data: Uint8Array
+}
+
+export interface Opened {
+  readonly packetNumber: number
+  readonly immediateAck: boolean
+  readonly blocks: readonly Block[]
+}
+
 export interface Pair {
   readonly net: Network
   readonly alice: Side
   readonly bob: Side
+  /** Alice's. */
+  readonly routerInfo: Uint8Array
+  /** All packets so far, lost ones too. */
+  readonly wire: Sent[]
+  /** What is in a packet; undefined when it is not of the data phase. */
+  open(packet: Sent): Opened | undefined
+  /** A packet as `by` would make it. */
+  seal(by: Side, packetNumber: number, blocks: readonly Block[], immediateAck?: boolean): Uint8Array
 }
 
-/** A session of Alice (who dialled) and Bob, right after SessionConfirmed arrived, unless `confirmed` is false. */
+/** A session of Alice, who dialled, and Bob, who has just got SessionConfirmed. */
 export function pair(
   options: LinkOptions = {},
   over: Partial<Pick<Ssu2SessionOptions, 'mtu' | 'maxWindow' | 'times' | 'mayMove'>> = {},
+  start = true,
 ): Pair {
   const { alice, bob, established: results } = established()
   const net = new Network(options)
@@ -277,13 +305,45 @@ export function pair(
     net.listen(made, at)
     return made
   }
+  const wire: Sent[] = []
+  const carry = net.carry.bind(net)
+  net.carry = (packet) => {
+    wire.push({ ...packet, bytes: copy(packet.bytes) })
+    carry(packet)
+  }
   const a = side('alice', alice, results[0], ALICE, BOB)
   const b = side('bob', bob, results[1], BOB, ALICE)
-  for (const s of [a, b]) {
-    s.session.start(net.now, s)
-    s.arm()
+  if (start) {
+    a.start()
+    b.start()
   }
-  return { net, alice: a, bob: b }
+  const byAlice = results[0].keys.send
+  const byBob = results[1].keys.send
+  return {
+    net,
+    alice: a,
+    bob: b,
+    wire,
+    routerInfo: alice.routerInfo.bytes,
+    open: ({ by, bytes }) => {
+      const [keys, id] = by === a ? [byAlice, results[1].receiveId] : [byBob, results[0].receiveId]
+      const opener = new PacketOpener(keys, id)
+      const packet = copy(bytes)
+      if (!opener.header(packet)) return undefined
+      const { packetNumber, immediateAck } = opener
+      const cursor = new BlockCursor()
+      cursor.open(opener.open(packet)!)
+      const blocks: Block[] = []
+      while (cursor.next()) blocks.push({ type: cursor.type, data: cursor.data() })
+      return { packetNumber, immediateAck, blocks }
+    },
+    seal: (by, packetNumber, blocks, immediateAck = false) => {
+      const [keys, id] = by === a ? [byAlice, results[0].sendId] : [byBob, results[1].sendId]
+      const sealer = new PacketSealer(keys, id)
+      const payload = concat(...blocks.map(({ type, data }) => writeBlock(type, data)))
+      return sealer.seal(sealer.begin(payload.length).put(payload), packetNumber, immediateAck)
+    },
+  }
 }
 
 /** `n` bytes that say where they stand. */
