@@ -26,6 +26,8 @@ const UNKNOWN_RTT: Millis = 200
 const MIN_ALLOWANCE: Millis = 100
 /** Coming back into radio range is noticed within this. */
 const MAX_TIMEOUT: Millis = 4_000
+/** Each timeout is so much longer than the one before. RFC 6298 doubles it; a link that loses a third would then wait for seconds. */
+const BACKOFF = 1.5
 /** Half the memory of the shortest round trip. */
 const MIN_PERIOD: Millis = 15_000
 
@@ -91,7 +93,7 @@ export class RttEstimator {
   }
 
   backOff(): void {
-    if (this.timeout < MAX_TIMEOUT) this.#backoff *= 2
+    if (this.timeout < MAX_TIMEOUT) this.#backoff *= BACKOFF
   }
 
   /** Something was acknowledged, or the path is another one. */
