@@ -4,12 +4,14 @@
  */
 import { execFileSync } from 'node:child_process'
 import { WallClock } from '../../src/base/clock.ts'
+import type { Sink } from '../../src/base/core.ts'
 import { SILENT } from '../../src/base/log.ts'
 import { open, sealInto } from '../../src/crypto/aead.ts'
 import { ed25519KeyPair, ed25519Verify } from '../../src/crypto/ed25519.ts'
 import { useAccelerator } from '../../src/crypto/provider.ts'
 import { systemRandom } from '../../src/crypto/random.ts'
 import { generateX25519 } from '../../src/crypto/x25519.ts'
+import { OutputQueue } from '../../src/protocol/blocks/output-queue.ts'
 import { createBuild } from '../../src/protocol/build/creator.ts'
 import { answerShortRecords, openShortRecord } from '../../src/protocol/build/responder.ts'
 import { MessageType } from '../../src/protocol/i2np/message.ts'
@@ -17,8 +19,11 @@ import { initiate } from '../../src/protocol/ntcp2/initiator.ts'
 import { respond } from '../../src/protocol/ntcp2/responder.ts'
 import { LOCAL_DELIVERY } from '../../src/protocol/ratchet/clove.ts'
 import { RatchetSessions } from '../../src/protocol/ratchet/sessions.ts'
+import { PacketOpener, PacketSealer } from '../../src/protocol/ssu2/data-packet.ts'
+import { Ssu2Session, type Ssu2SessionEvent } from '../../src/protocol/ssu2/session.ts'
 import { CreatorLayers, HopLayer } from '../../src/protocol/tunnel-data/layers.ts'
 import { checks, converse, party, remoteOf, WALL } from '../protocol/ntcp2/parties.ts'
+import { established } from '../protocol/ssu2/link.ts'
 import { say } from './network.ts'
 import type { Result } from './result.ts'
 import { nameOf, OURS } from './subject.ts'
@@ -51,7 +56,15 @@ export function micro(): Promise<Result[]> {
 /** Prints operations a CPU-second, a list of runs for each. */
 export function measureMicro(): void {
   if (process.env['RAMSONS_ACCELERATOR'] === 'none') useAccelerator(false)
-  const operations = { ...aead(), ...layers(), ...curves(), ...builds(), ...handshakes(), ...ratchets() }
+  const operations = {
+    ...aead(),
+    ...layers(),
+    ...curves(),
+    ...builds(),
+    ...handshakes(),
+    ...datagrams(),
+    ...ratchets(),
+  }
   const rates = Object.entries(operations).map(([what, run]) => [what, measure(run)] as const)
   console.log(JSON.stringify(Object.fromEntries(rates)))
 }
@@ -144,6 +157,89 @@ function handshakes(): Record<string, Operation> {
       const ends = converse(initiator, respond(bob, checks()))
       if (ends.responder?.kind !== 'established') throw new Error('the handshake failed')
     },
+  }
+}
+
+function datagrams(): Record<string, Operation> {
+  const keys = {
+    data: systemRandom.bytes(32),
+    header1: systemRandom.bytes(32),
+    header2: systemRandom.bytes(32),
+  }
+  const id = systemRandom.bytes(8)
+  const payload = systemRandom.bytes(1440)
+  const sealer = new PacketSealer(keys, id)
+  const opener = new PacketOpener(keys, id)
+  const packet = sealer.seal(sealer.begin(payload.length).put(payload), 7, false)
+  const arrived = new Uint8Array(packet.length)
+  return {
+    'SSU2 packet of 1472 bytes, sealed': () =>
+      sealer.seal(sealer.begin(payload.length).put(payload), 7, false),
+    'SSU2 packet of 1472 bytes, opened': () => {
+      arrived.set(packet)
+      if (!opener.header(arrived)) throw new Error('not a Data packet')
+      expect(opener.open(arrived))
+    },
+    'SSU2 messages of 1028 bytes, both sides': conversation(),
+  }
+}
+
+/** One message over a session, with its share of acknowledgements: sixteen leave in one turn. */
+function conversation(): Operation {
+  const { alice: a, bob: b, established: results } = established()
+  const flying: (() => void)[] = []
+  let [now, id, told] = [0, 0, 0]
+  const side = (
+    party: typeof a,
+    result: (typeof results)[number],
+    other: () => Ssu2Session,
+  ): { session: Ssu2Session; sink: Sink<Ssu2SessionEvent> } => {
+    const session = new Ssu2Session(
+      {
+        established: result,
+        local: { random: systemRandom, clock: party.local.clock },
+        endpoint: { address: '22.2.2.2', port: 2 },
+        mtu: 1500,
+        ours: () => party.routerInfo.bytes,
+        output: new OutputQueue(),
+        times: { idleMs: Number.POSITIVE_INFINITY },
+      },
+      now,
+    )
+    const nothing = (): never => {
+      throw new Error('no TCP here')
+    }
+    const sink: Sink<Ssu2SessionEvent> = {
+      udp: (to, bytes) => flying.push(() => other().received(bytes, to, now, sinkOf(other()))),
+      tcpOpen: nothing,
+      tcpData: nothing,
+      tcpEnd: nothing,
+      event: (e) => {
+        if (e.kind === 'message') told++
+      },
+    }
+    return { session, sink }
+  }
+  const alice = side(a, results[0]!, () => bob.session)
+  const bob = side(b, results[1]!, () => alice.session)
+  const sinkOf = (session: Ssu2Session): Sink<Ssu2SessionEvent> =>
+    session === alice.session ? alice.sink : bob.sink
+  for (const { session, sink } of [alice, bob]) session.start(now, sink)
+  const deliver = (): void => {
+    for (const arrive of flying.splice(0)) arrive()
+  }
+  deliver()
+  const message = systemRandom.bytes(1028)
+  return () => {
+    const expiration = WALL + now + 60_000
+    alice.session.output.push({ type: 18, id: ++id, expiration, payload: message }, 'own', now)
+    if (id % 16 !== 0) return
+    now++
+    alice.session.flush(now, alice.sink)
+    deliver()
+    bob.session.flush(now, bob.sink)
+    deliver()
+    if (told < id) throw new Error('a message is missing')
   }
 }
 

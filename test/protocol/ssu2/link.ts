@@ -248,7 +248,7 @@ interface Handshake {
 let handshake: Handshake | undefined
 
 /** One true handshake serves all tests: sessions do not change its results. */
-function established(): Handshake {
+export function established(): Handshake {
   if (handshake !== undefined) return handshake
   const [alice, bob] = [party(1), party(2)]
   const { initiator: ours, responder: theirs } = converse(initiator(alice, bob), new Door(bob))
