@@ -64,12 +64,32 @@ export function open(
   ad: Uint8Array | undefined,
   ciphertext: Uint8Array,
 ): Uint8Array | undefined {
+  return openTo(undefined, key, n, ad, ciphertext)
+}
+
+/** The same, at the cost of the ciphertext: its memory holds the plaintext afterwards, or anything. */
+export function openInPlace(
+  key: Uint8Array,
+  n: number,
+  ad: Uint8Array | undefined,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
+  return openTo(ciphertext, key, n, ad, ciphertext)
+}
+
+function openTo(
+  target: Uint8Array | undefined,
+  key: Uint8Array,
+  n: number,
+  ad: Uint8Array | undefined,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
   const end = ciphertext.length - TAG_LENGTH
   if (end < 0) return undefined
   setNonce(n)
   const native = sodium()
   if (native !== undefined) {
-    const plaintext = new Uint8Array(end)
+    const plaintext = target?.subarray(0, end) ?? new Uint8Array(end)
     try {
       native.crypto_aead_chacha20poly1305_ietf_decrypt(plaintext, null, ciphertext, ad ?? null, nonce, key)
     } catch {

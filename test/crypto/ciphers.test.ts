@@ -4,7 +4,7 @@ import { chacha20poly1305, chacha20 as nobleChacha20 } from '@noble/ciphers/chac
 import { describe, expect, test } from 'vitest'
 import { concat, hex, utf8 } from '../../src/base/bytes.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
-import { open, seal, sealInto } from '../../src/crypto/aead.ts'
+import { open, openInPlace, seal, sealInto } from '../../src/crypto/aead.ts'
 import { aesCbcDecrypt, aesCbcEncrypt, MAX_LAYER_BLOCKS, TunnelLayerCipher } from '../../src/crypto/aes.ts'
 import { chacha20 } from '../../src/crypto/chacha20.ts'
 import { flipped, h, withEachBackend } from './backends.ts'
@@ -57,6 +57,7 @@ withEachBackend('ChaCha20-Poly1305', () => {
           const ours = seal(key, n, ad, plaintext)
           expect(hex(ours)).toBe(hex(theirs))
           expect(hex(open(key, n, ad, ours)!)).toBe(hex(plaintext))
+          expect(hex(openInPlace(key, n, ad, ours)!)).toBe(hex(plaintext))
         }
       }
     }
@@ -88,6 +89,9 @@ withEachBackend('ChaCha20-Poly1305', () => {
     for (let i = 0; i < sealed.length; i++) expect(open(key, 7, ad, flipped(sealed, i))).toBeUndefined()
     for (let i = 0; i < sealed.length; i++) expect(open(key, 7, ad, sealed.subarray(0, i))).toBeUndefined()
     expect(open(key, 7, ad, concat(sealed, new Uint8Array(1)))).toBeUndefined()
+    for (let i = 0; i < sealed.length; i++)
+      expect(openInPlace(key, 7, ad, flipped(sealed, i))).toBeUndefined()
+    expect(openInPlace(key, 7, ad, new Uint8Array(15))).toBeUndefined()
     expect(open(key, 8, ad, sealed)).toBeUndefined()
     expect(open(key, 7, undefined, sealed)).toBeUndefined()
     expect(open(key, 7, flipped(ad, 3), sealed)).toBeUndefined()

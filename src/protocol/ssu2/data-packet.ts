@@ -3,7 +3,7 @@
  * "KDF for data phase", "Data Message (Type 6)"). The hot path: one buffer for each packet out, one for each packet in.
  */
 import { Writer } from '../../base/bytes.ts'
-import { open, sealInto } from '../../crypto/aead.ts'
+import { openInPlace, sealInto } from '../../crypto/aead.ts'
 import { type DirectionKeys, MAC, maxPacket } from './handshake.ts'
 import {
   MessageType,
@@ -23,6 +23,11 @@ const FLAG_IMMEDIATE_ACK = 0x01
 const NUMBER_AT = 8
 const FLAGS_AT = 13
 
+// Implementation constants
+
+/** Memory taken at once for eight packets: one allocation of 1500 bytes costs 1.7 us, a quarter of sealing it. */
+const SLAB: number = 8 * 1472
+
 /** Most bytes of blocks in a packet: MTU - 60 over IPv4, MTU - 80 over IPv6 ("Payload Format"). */
 export function maxPayload(mtu: number, ipv6: boolean): number {
   return maxPacket(mtu, ipv6) - SHORT_HEADER - MAC
@@ -32,6 +37,9 @@ export function maxPayload(mtu: number, ipv6: boolean): number {
 export class PacketSealer {
   readonly #keys: DirectionKeys
   readonly #destinationId: Uint8Array
+  /** Packets are cut from it one after the other; none of it is used twice. */
+  #slab = new Uint8Array(0)
+  #used = 0
 
   constructor(keys: DirectionKeys, destinationId: Uint8Array) {
     this.#keys = keys
@@ -40,7 +48,13 @@ export class PacketSealer {
 
   /** A buffer for a whole packet; the caller writes exactly `length` bytes of blocks, at least `MIN_PAYLOAD`, then calls `seal`. */
   begin(length: number): Writer {
-    const w = new Writer(SHORT_HEADER + length + MAC)
+    const size = SHORT_HEADER + length + MAC
+    if (this.#used + size > this.#slab.length) {
+      this.#slab = new Uint8Array(Math.max(SLAB, size))
+      this.#used = 0
+    }
+    const w = new Writer(this.#slab.subarray(this.#used, this.#used + size))
+    this.#used += size
     w.pos = SHORT_HEADER
     return w
   }
@@ -92,9 +106,9 @@ export class PacketOpener {
     return true
   }
 
-  /** The blocks of the packet last given to `header`, or undefined when they do not verify. */
+  /** The blocks of the packet last given to `header`, in its memory, or undefined when they do not verify. */
   open(packet: Uint8Array): Uint8Array | undefined {
     const header = packet.subarray(0, SHORT_HEADER)
-    return open(this.#keys.data, this.packetNumber, header, packet.subarray(SHORT_HEADER))
+    return openInPlace(this.#keys.data, this.packetNumber, header, packet.subarray(SHORT_HEADER))
   }
 }
