@@ -25,8 +25,8 @@ import { Ssu2BlockType } from '../../src/protocol/ssu2/blocks.ts'
 import type { Established, HandshakeStep, Local, Refused } from '../../src/protocol/ssu2/handshake.ts'
 import {
   connectionKey,
+  destinationKey,
   MessageType,
-  maskConnectionId,
   maskNumberAndType,
   maskShortHeader,
   readShortHeader,
@@ -207,9 +207,7 @@ function turn(): void {
 
 function receive(packet: Uint8Array): void {
   if (packet.length < 40) return
-  const id = copy(packet)
-  maskConnectionId(id, introKey)
-  const session = sessions.get(connectionKey(id))
+  const session = sessions.get(destinationKey(packet, introKey))
   if (session !== undefined) dataReceived(session, packet)
   else if (dialling !== undefined) {
     const mine = dialling.received(copy(packet), now())

@@ -39,7 +39,6 @@ import {
   type Repeats,
 } from './handshake.ts'
 import {
-  CONNECTION_ID,
   EPHEMERAL_END,
   LONG_HEADER,
   type LongHeader,
@@ -51,7 +50,7 @@ import {
   VERSION,
   writeLongHeader,
 } from './header.ts'
-import { NO_TOKEN, openOutOfSession, padding, writeRetry } from './out-of-session.ts'
+import { NO_TOKEN, openOutOfSession, padding, readFirstPacket, writeRetry } from './out-of-session.ts'
 import { readPayload, readSessionConfirmedPayload, type SessionConfirmedPayload } from './payload.ts'
 import { type GivenTokens, RETRY_TOKEN_MS } from './tokens.ts'
 
@@ -253,7 +252,7 @@ export class Responder {
     return { send: this.#created.due(now) }
   }
 
-  /** A packet to `receiveId` from the initiator's endpoint, as it came; the connection id may be in the clear already. */
+  /** A packet to `receiveId` from the initiator's endpoint, as it came. */
   received(packet: Uint8Array, now: Millis): HandshakeStep {
     if (packet.length < MIN_PACKET) return NOTHING
     maskNumberAndType(packet, this.#headerKey)
@@ -268,13 +267,19 @@ export class Responder {
       this.#answers++
       return { send: this.#created.copies() }
     }
+    if (this.#isAnotherRequest(packet)) return { send: [], another: true }
     if (this.#early.length < MAX_EARLY) this.#early.push(packet)
     return NOTHING
   }
 
-  /** Byte for byte, but for the connection id: SessionCreated was lost, or is on its way. */
+  /** Byte for byte: SessionCreated was lost, or is on its way. */
   #isRequest(packet: Uint8Array): boolean {
-    return sameBytes(packet.subarray(CONNECTION_ID), this.#begun.request.subarray(CONNECTION_ID))
+    return sameBytes(packet, this.#begun.request)
+  }
+
+  #isAnotherRequest(packet: Uint8Array): boolean {
+    const { introKey, netId } = this.#local
+    return readFirstPacket(copy(packet), introKey, netId)?.type === MessageType.sessionRequest
   }
 
   #sessionConfirmed(whole: { sealed: Uint8Array; total: number }, now: Millis): HandshakeStep {

@@ -202,6 +202,26 @@ describe('on a bad link', () => {
     expect(door.responders.size).toBe(1)
   })
 
+  it('begins again with an initiator that does, as i2pd does for every Retry', () => {
+    const [alice, bob] = [party(1), party(2)]
+    const door = new Door(bob)
+    const dialling = initiator(alice, bob, { token: tokenFrom(door) })
+    const [first] = dialling.start(0).send
+    const [forgotten] = door.received(copy(first!), ALICE, 0)
+    const retrying = new Door(bob)
+    retrying.tokens.redeem = () => false
+    const [retry] = retrying.received(copy(first!), ALICE, 0)
+    const again = dialling.received(copy(retry!), 10).send
+    expect(again.length).toBe(1)
+    const [created] = door.received(copy(again[0]!), ALICE, 20)
+    expect(door.responders.size).toBe(1)
+    expect(dialling.received(copy(forgotten!), 30)).toEqual({ send: [] })
+    const { send, result } = dialling.received(copy(created!), 40)
+    expect(result?.kind).toBe('established')
+    door.received(copy(send[0]!), ALICE, 50)
+    expect(door.results.map((r) => r.kind)).toEqual(['established'])
+  })
+
   it('takes no second Retry for an answer to SessionRequest when TokenRequest was repeated', () => {
     const [alice, bob] = [party(1), party(2)]
     // TokenRequest takes four seconds and is sent twice.

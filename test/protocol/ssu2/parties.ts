@@ -13,7 +13,12 @@ import type {
   Refused,
   Remote,
 } from '../../../src/protocol/ssu2/handshake.ts'
-import { connectionKey, MessageType, maskConnectionId } from '../../../src/protocol/ssu2/header.ts'
+import {
+  connectionKey,
+  destinationKey,
+  MessageType,
+  maskConnectionId,
+} from '../../../src/protocol/ssu2/header.ts'
 import { Initiator, type InitiatorOptions } from '../../../src/protocol/ssu2/initiator.ts'
 import { readFirstPacket } from '../../../src/protocol/ssu2/out-of-session.ts'
 import {
@@ -133,10 +138,9 @@ export class Door {
   received(packet: Uint8Array, from: Endpoint, now: number): readonly Uint8Array[] {
     const { local } = this.#bob
     if (packet.length < 40) return []
-    maskConnectionId(packet, local.introKey)
-    const responder = this.responders.get(connectionKey(packet))
-    if (responder !== undefined) return this.#step(responder, responder.received(packet, now))
-    maskConnectionId(packet, local.introKey)
+    const responder = this.responders.get(destinationKey(packet, local.introKey))
+    const step = responder?.received(packet, now)
+    if (responder !== undefined && step?.another !== true) return this.#step(responder, step!)
     const header = readFirstPacket(packet, local.introKey, local.netId)
     if (header === undefined) return []
     if (header.type === MessageType.tokenRequest) {
