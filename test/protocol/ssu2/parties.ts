@@ -22,21 +22,20 @@ import {
 import { Initiator, type InitiatorOptions } from '../../../src/protocol/ssu2/initiator.ts'
 import { readFirstPacket } from '../../../src/protocol/ssu2/out-of-session.ts'
 import {
-  answerTokenRequest,
   openSessionRequest,
   type Responder,
   type ResponderChecks,
-  retry,
 } from '../../../src/protocol/ssu2/responder.ts'
+import { answerTokenRequest, retry } from '../../../src/protocol/ssu2/retry.ts'
 import { GivenTokens } from '../../../src/protocol/ssu2/tokens.ts'
 import { type LocalIdentity, newRouterIdentity } from '../../../src/protocol/structures/identity.ts'
 import { type RouterInfo, signRouterInfo } from '../../../src/protocol/structures/router-info.ts'
 
-export const NET_ID = 77
+const NET_ID = 77
 /** The date at monotonic time 0. */
-export const WALL: number = Date.UTC(2026, 10, 23)
+const WALL: number = Date.UTC(2026, 10, 23)
 export const ALICE: Endpoint = { address: '21.1.1.1', port: 1111 }
-export const BOB: Endpoint = { address: '22.2.2.2', port: 2222 }
+const BOB: Endpoint = { address: '22.2.2.2', port: 2222 }
 
 export interface Party {
   readonly identity: LocalIdentity
@@ -90,7 +89,7 @@ export function party(seed: number, options: PartyOptions = {}): Party {
   }
 }
 
-export function remoteOf(p: Party, endpoint: Endpoint = BOB, mtu = 1500): Remote {
+function remoteOf(p: Party, endpoint: Endpoint = BOB, mtu = 1500): Remote {
   const { staticKeys, introKey } = p.local
   return { routerInfo: p.routerInfo, staticKey: staticKeys.publicKey, introKey, endpoint, mtu }
 }
