@@ -294,7 +294,9 @@ function obey(command: PeerCommand): void {
   }
 }
 
-socket.on('message', (packet) => {
+socket.on('message', (packet, from) => {
+  // The other routers of the network hear of us and dial us as well.
+  if (from.address !== endpoint.address) return
   tell({ is: 'received', bytes: packet.length })
   receive(new Uint8Array(packet))
   turn()
