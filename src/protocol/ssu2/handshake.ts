@@ -62,7 +62,7 @@ export interface HandshakeStep {
   readonly send: readonly Uint8Array[]
   /**
    * Responder: the packet is another SessionRequest with the same connection ids, left as it came. When its token is good, its
-   * own responder replaces this one: i2pd begins again after each Retry, and gets two when it repeated its TokenRequest.
+   * own responder replaces this one: an initiator begins again after a Retry, i2pd after each that reaches it, repeated or not.
    */
   readonly another?: true
   /** The last step has one; nothing may be asked of the handshake afterwards. */
