@@ -71,6 +71,11 @@ export class SeenFilter<K> {
     return this.#young.size + this.#old.size
   }
 
+  /** Whether `key` was added; adds nothing. */
+  has(key: K): boolean {
+    return this.#young.has(key) || this.#old.has(key)
+  }
+
   /** True when `key` was added before (a replay); adds it otherwise. */
   seen(key: K, now: Millis): boolean {
     if (now >= this.#turnAt || this.#young.size >= this.#capacity) {
@@ -78,7 +83,7 @@ export class SeenFilter<K> {
       this.#young = new Set()
       this.#turnAt = now + this.#period
     }
-    if (this.#young.has(key) || this.#old.has(key)) return true
+    if (this.has(key)) return true
     this.#young.add(key)
     return false
   }

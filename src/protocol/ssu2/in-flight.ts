@@ -42,8 +42,6 @@ export interface Acknowledged {
   bytes: number
   /** The newest of them. */
   newest: SentPacket | undefined
-  /** Its round trip, when it is newer than all acknowledged before: an older one may have arrived long ago, and its Ack been lost. */
-  rtt: Millis | undefined
   /** Taken for lost before; those bytes are counted above too. */
   spurious: number
 }
@@ -95,6 +93,10 @@ export class InFlight {
     return this.#delivered
   }
 
+  get highestAcknowledged(): number {
+    return this.#highestAcknowledged
+  }
+
   /** True when one more packet may be under way. */
   get open(): boolean {
     return this.#next - this.#raisedBase() < SPAN
@@ -126,7 +128,7 @@ export class InFlight {
 
   /** What `ack` says beyond earlier ones. Numbers that were never used are ignored ("Ack ranges beyond what was sent"). */
   acknowledge(ack: Ack, now: Millis): Acknowledged {
-    const result: Acknowledged = { packets: 0, bytes: 0, newest: undefined, rtt: undefined, spurious: 0 }
+    const result: Acknowledged = { packets: 0, bytes: 0, newest: undefined, spurious: 0 }
     if (ack.through >= this.#next) return result
     if (ack.through > this.#highestAcknowledged) this.#highestAcknowledged = ack.through
     let high = ack.through
@@ -145,7 +147,6 @@ export class InFlight {
     if (newest.sentAt >= this.#latestSentAt) {
       this.#latestSentAt = newest.sentAt
       this.#latestRtt = now - newest.sentAt
-      result.rtt = this.#latestRtt
     }
     this.#raiseFloor(now)
     return result
@@ -239,7 +240,7 @@ export class InFlight {
 
   #relax(): void {
     this.#calm = 0
-    this.#overtaken = Math.max(MIN_OVERTAKEN, this.#overtaken >> 1)
+    this.#overtaken = Math.max(MIN_OVERTAKEN, this.#overtaken - Math.ceil(this.#overtaken / 8))
     this.#eighths = Math.max(MIN_EIGHTHS, this.#eighths - 1)
   }
 

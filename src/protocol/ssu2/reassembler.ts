@@ -14,10 +14,10 @@ const MAX_FRAGMENTS = 64
 /** Incomplete messages of one session: a window full of halves. */
 const MAX_PARTIALS = 512
 /**
- * Fragments held in all. Each keeps the packet that it came in, 1500 bytes, however small it is itself: 1.5 MB at most. Twice
- * the window of whoever sends them.
+ * Fragments held in all. Each keeps the packet that it came in, 1500 bytes, however small it is itself: 3 MB at most. Four of
+ * our windows: what follows a lost fragment waits for two to three round trips.
  */
-const MAX_HELD = 1024
+const MAX_HELD = 2048
 /** i2pd's. What is not whole by then will not be: its sender gave up long before. */
 const MAX_AGE: Millis = 30_000
 

@@ -61,13 +61,15 @@ export class Sender {
   readonly #outbox: Outbox
   readonly #congestion: Congestion
   /** Bytes of blocks in one packet. */
-  maxPayload: number
+  #maxPayload: number
   /** False when the peer wants no padding. */
   padded = true
   packets = 0
   bytes = 0
   packetsLost = 0
   #sinceDateTime = 0
+  /** The last packet that asked for an acknowledgement at once. */
+  #urgent = -1
   /** More waited than the window let out. */
   #limited = false
   #paceDeadline: Millis = Number.POSITIVE_INFINITY
@@ -86,7 +88,7 @@ export class Sender {
     this.#acks = options.acks
     this.#rtt = options.rtt
     this.#random = options.random
-    this.maxPayload = options.maxPayload
+    this.#maxPayload = options.maxPayload
     this.#inFlight = new InFlight(options.rtt, options.first, now)
     this.#outbox = new Outbox(options.output)
     this.#congestion = new Congestion(options.rtt, options.maxWindow)
@@ -104,7 +106,7 @@ export class Sender {
 
   /** The largest data of a control block: one that a packet holds beside an Ack. */
   get blockRoom(): number {
-    return this.maxPayload - BLOCK_HEADER - ACK_ROOM
+    return this.#maxPayload - BLOCK_HEADER - ACK_ROOM
   }
 
   /** When `timeout` wants to be called; acknowledgements that are due are not in it. */
@@ -146,8 +148,10 @@ export class Sender {
   acknowledged(ack: Ack, now: Millis, wall: WallMillis): void {
     const inFlight = this.#inFlight
     const result = inFlight.acknowledge(ack, now)
-    if (result.newest !== undefined) {
-      if (result.rtt !== undefined) this.#rtt.sample(result.rtt, now)
+    const { newest } = result
+    if (newest !== undefined) {
+      // A late one counts too, or round trips would seem to be those of the packets that overtake others.
+      this.#rtt.sample(now - newest.sentAt, now)
       this.#progress(now)
       if (result.spurious > 0) this.#congestion.spurious(result.spurious)
       const { delivered, next } = inFlight
@@ -178,18 +182,24 @@ export class Sender {
     this.#congestion.marked()
   }
 
-  /** We send from another address: whatever made us wait belongs to the old one. */
+  /** We send from another address now: whatever made us wait belongs to the old one. */
   hurry(now: Millis): void {
     this.#rtt.progress()
     this.#timerFrom = now
   }
 
-  /** The path is another one, with this round trip. */
-  reset(rtt: Millis, now: Millis): void {
+  /** All that is under way went the old way. What of it has arrived the next Ack tells. */
+  moved(now: Millis, wall: WallMillis): void {
+    this.#inFlight.giveUp(Number.POSITIVE_INFINITY, (packet) => this.#lost(packet, wall))
+    this.#progress(now)
+  }
+
+  /** The path is another one, with this round trip; `maxPayload` if that is to change. */
+  reset(rtt: Millis, maxPayload: number | undefined): void {
+    this.#maxPayload = maxPayload ?? this.#maxPayload
     this.#rtt.reset(rtt)
     this.#inFlight.reset()
     this.#congestion.reset()
-    this.#progress(now)
   }
 
   clear(): void {
@@ -214,7 +224,7 @@ export class Sender {
 
   /** One packet of what waits. False when nothing did. */
   #sendPieces(now: Millis, wall: WallMillis, to: Endpoint, out: UdpSink): boolean {
-    const full = this.maxPayload
+    const full = this.#maxPayload
     const ackRoom = this.#acks.hasNews ? BLOCK_HEADER + ackLength(0) : 0
     const pieces: Piece[] = []
     let length = 0
@@ -233,9 +243,11 @@ export class Sender {
     const w = this.#begin(length, true, wall)
     for (const piece of pieces) piece.put(w)
     const bytes = w.bytes.length
-    // "Set whenever the send window is almost full": on the packet that fills it, so that every second one is acknowledged.
-    if (inFlight.bytes + bytes >= this.#congestion.window) urgent = true
     const { next } = inFlight
+    // "Set whenever the send window is almost full": on one packet a round trip, for every second one is acknowledged anyway.
+    const isLast = inFlight.bytes + bytes >= this.#congestion.window
+    if (isLast && inFlight.highestAcknowledged >= this.#urgent) urgent = true
+    if (urgent) this.#urgent = next
     inFlight.add(pieces, bytes, now)
     this.#congestion.sent(bytes, now)
     this.#finish(w, next, urgent, to, out)
@@ -251,7 +263,7 @@ export class Sender {
 
   /** A packet with room for `length` bytes of blocks: Ack and DateTime are in it, and padding is counted. */
   #begin(length: number, ack: boolean, wall: WallMillis): Writer {
-    let left = this.maxPayload - length
+    let left = this.#maxPayload - length
     const ackHeader = BLOCK_HEADER + ackLength(0)
     let sent: Ack | undefined
     if (ack && left >= ackHeader) {
@@ -278,7 +290,7 @@ export class Sender {
 
   /** Bytes of a padding block with its header, or 0. Its content is zeros: it is encrypted, only its length shows. */
   #paddingFor(used: number): number {
-    const room = this.maxPayload - used
+    const room = this.#maxPayload - used
     const least = used < MIN_PAYLOAD ? Math.max(BLOCK_HEADER, MIN_PAYLOAD - used) : 0
     if (room < BLOCK_HEADER || (!this.padded && least === 0)) return 0
     const wanted = BLOCK_HEADER + (this.padded ? this.#random.below(MAX_PADDING + 1) : 0)

@@ -10,47 +10,28 @@ import { Reader } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, Sink } from '../../base/core.ts'
 import { MalformedError, unlessMalformed } from '../../base/errors.ts'
-import { ipBytes } from '../../base/ip.ts'
-import { SeenFilter } from '../../base/lru.ts'
-import { jitter, randomId } from '../../base/random.ts'
+import { jitter } from '../../base/random.ts'
 import { BlockCursor, BlockType, writeBlock } from '../blocks/block.ts'
-import { DATE_TIME_LENGTH, readDateTime, writeDateTime } from '../blocks/date-time.ts'
-import { readI2npBlock } from '../blocks/i2np-block.ts'
+import { DATE_TIME_LENGTH, readDateTime } from '../blocks/date-time.ts'
 import type { OutputQueue } from '../blocks/output-queue.ts'
 import { OPTIONS_MIN_LENGTH, readPaddingOptions } from '../blocks/padding-options.ts'
 import { readTermination, TerminationReason, writeTermination } from '../blocks/termination.ts'
-import { writeDatabaseStore } from '../i2np/database-store.ts'
-import { type I2npMessage, MessageType as I2npType, isExpired } from '../i2np/message.ts'
+import type { I2npMessage } from '../i2np/message.ts'
 import type { Hash } from '../structures/hash.ts'
-import { StoreType } from '../structures/lease-set.ts'
-import { readRouterInfo } from '../structures/router-info.ts'
 import { readAck } from './ack-block.ts'
 import { Acknowledger } from './acknowledger.ts'
-import {
-  type IpPort,
-  readAddress,
-  readCongestion,
-  readFollowOnFragment,
-  Ssu2BlockType,
-  writeAddress,
-} from './blocks.ts'
+import { type IpPort, readAddress, readCongestion, Ssu2BlockType } from './blocks.ts'
 import { MAX_PACKETS } from './congestion.ts'
 import { maxPayload, PacketOpener, PacketSealer } from './data-packet.ts'
-import { type Established, type Local, Repeated, type Repeats } from './handshake.ts'
-import { MessageType, MIN_PACKET, maskNumberAndType, messageType } from './header.ts'
-import { Path, sameEndpoint } from './path.ts'
-import { Reassembler } from './reassembler.ts'
-import { readSsu2RouterInfoBlock, writeSsu2RouterInfoBlock } from './router-info-block.ts'
+import { Closing, Opening } from './ends.ts'
+import type { Established, Local } from './handshake.ts'
+import { Inbox } from './inbox.ts'
+import { isIpv6, Path } from './path.ts'
+import { readSsu2RouterInfoBlock, routerInfoMessage, writeSsu2RouterInfoBlock } from './router-info-block.ts'
 import { RttEstimator } from './rtt.ts'
 import { Sender } from './sender.ts'
 
 // Specification constants
-
-/** "SSU2 Address": no path is narrower. */
-const MIN_MTU = 1280
-/** "Handshake Retransmission", "Session Confirmed". */
-const CONFIRM_FIRST: Millis = 1250
-const CONFIRM_FAILED: Millis = 15_000
 
 /** All other types, unknown ones too, want to be acknowledged ("Generating ACKs"). */
 const PASSIVE: ReadonlySet<number> = new Set([
@@ -68,20 +49,8 @@ const PASSIVE: ReadonlySet<number> = new Set([
 const ROUTER_INFO_INTERVAL: Millis = 37.5 * 60_000
 /** Bounds how often a peer can make us verify a signature. */
 const ROUTER_INFO_MIN_INTERVAL: Millis = 10_000
-/** Message ids that are remembered, at least for as long as a piece is sent again and at most twice so long and so many. */
-const IDS_PERIOD: Millis = 30_000
-const IDS_MAX = 4096
-/** Of our RouterInfo as an I2NP message. */
-const STORE_LIFETIME: Millis = 10_000
-/** A SessionConfirmed that is repeated later than this is a replay. */
-const CONFIRM_REPEATED: Millis = 20_000
-/** How long strays are absorbed after the end, and how often we ask again whether the other end knows. */
-const CLOSING: Millis = 15_000
-const CLOSING_REPEATS = 2
 /** "A session must be terminated well before the max number of packets is sent": looked at once an idle period. */
 const LAST_PACKET_NUMBER: number = 2 ** 32 - 2 ** 26
-/** Longer ones are not answered: "they could be a vector for packet amplification attacks". */
-const MAX_CHALLENGE = 64
 
 export type Ssu2SessionEvent =
   | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
@@ -128,15 +97,6 @@ export interface SessionTimes {
   readonly idleMs: Millis
 }
 
-interface Closing {
-  /** A TerminationReason: what strays are answered with. */
-  readonly reason: number
-  readonly until: Millis
-  strays: number
-  repeats: number
-  repeatAt: Millis
-}
-
 export class Ssu2Session {
   readonly transport = 'ssu2'
   readonly peer: Hash
@@ -144,21 +104,18 @@ export class Ssu2Session {
   readonly #local: Pick<Local, 'random' | 'clock'>
   readonly #ours: () => Uint8Array
   readonly #times: SessionTimes
-  readonly #mayMove: (to: Endpoint) => boolean
-  readonly #established: Pick<Established, 'leftover' | 'early' | 'confirmHeader2'>
+  /** Until `start`. */
+  #established: Pick<Established, 'confirm' | 'leftover' | 'early'> | undefined
   readonly #rtt: RttEstimator
   readonly #opener: PacketOpener
   readonly #acks: Acknowledger
   readonly #sender: Sender
   readonly #path: Path
-  readonly #reassembler = new Reassembler()
-  readonly #messageIds: SeenFilter<number>
+  readonly #inbox: Inbox
+  readonly #opening: Opening
   readonly #blocks = new BlockCursor()
-  readonly #since: Millis
   #state: 'data' | 'closing' | 'ended' = 'data'
   #closing: Closing | undefined
-  /** Initiator: SessionConfirmed, until the peer shows that it has it. */
-  #confirm: Repeated | undefined
   #lastActive: Millis
   #endAt: Millis = Number.POSITIVE_INFINITY
   #routerInfoDue: Millis
@@ -176,7 +133,6 @@ export class Ssu2Session {
     this.#local = local
     this.#ours = options.ours
     this.#times = options.times
-    this.#mayMove = options.mayMove ?? (() => true)
     this.#established = established
     this.#rtt = new RttEstimator(established.rttMs ?? 0)
     this.#opener = new PacketOpener(established.keys.receive, established.receiveId)
@@ -195,15 +151,12 @@ export class Ssu2Session {
       now,
     )
     this.#sender.padded = established.options?.receiveMax !== 0
-    this.#path = new Path(endpoint, random)
-    this.#messageIds = new SeenFilter(IDS_PERIOD, IDS_MAX, now)
-    this.#since = now
+    this.#path = new Path(endpoint, this.#sender, options.mayMove ?? (() => true), random)
+    this.#inbox = new Inbox(now)
     this.#lastActive = now
     this.#routerInfoDue = now + jitter(random, ROUTER_INFO_INTERVAL, 1 / 3)
     this.#checkAt = Math.min(now + this.#times.idleMs, this.#routerInfoDue)
-    if (established.confirm !== undefined) {
-      this.#confirm = new Repeated(established.confirm, confirmRepeats(this.#rtt.patience), now)
-    }
+    this.#opening = new Opening(established, this.#rtt.patience, now)
   }
 
   get state(): 'data' | 'closing' | 'ended' {
@@ -236,29 +189,26 @@ export class Ssu2Session {
     return this.#sender.packetsLost
   }
 
-  /** Bytes that may be under way. */
-  get window(): number {
-    return this.#sender.window
-  }
-
   /** When `timeout` wants to be called. */
   get deadline(): Millis {
     if (this.#state === 'ended') return Number.POSITIVE_INFINITY
-    if (this.#closing !== undefined) return Math.min(this.#closing.until, this.#closing.repeatAt)
+    if (this.#closing !== undefined) return this.#closing.deadline
     return Math.min(
       this.#sender.deadline,
       this.#acks.deadline,
       this.#path.deadline,
-      this.#reassembler.deadline,
-      this.#confirm?.deadline ?? Number.POSITIVE_INFINITY,
+      this.#inbox.deadline,
+      this.#opening.deadline,
       this.#checkAt,
     )
   }
 
   /** Reads what came before the session was there, and acknowledges SessionConfirmed as the responder. */
   start(now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    const { leftover, early } = this.#established
-    if (this.#confirm === undefined) this.#acks.received(0, true, true, now)
+    if (this.#established === undefined) return
+    const { confirm, leftover, early } = this.#established
+    this.#established = undefined
+    if (confirm === undefined) this.#acks.received(0, true, true, now)
     if (leftover !== undefined) this.#readBlocks(leftover, this.endpoint, now, out)
     for (const packet of early ?? []) this.received(packet, this.endpoint, now, out)
     this.flush(now, out)
@@ -269,21 +219,20 @@ export class Ssu2Session {
     if (this.#state === 'ended') return
     this.bytesIn += packet.length
     if (!this.#opener.header(packet)) {
-      this.#otherPacket(packet, now)
+      if (this.#opening.repeated(packet, now)) this.#acks.urge(now)
       return
     }
     const { packetNumber, immediateAck } = this.#opener
     if (this.#acks.seen(packetNumber)) return
     const plaintext = this.#opener.open(packet)
     if (plaintext === undefined) return
-    // Only whoever has SessionConfirmed has the key of this packet.
-    this.#confirm = undefined
-    if (packetNumber > this.#acks.highest && (sameEndpoint(from, this.endpoint) || this.#mayMove(from))) {
+    this.#opening.confirmed()
+    if (packetNumber > this.#acks.highest) {
       this.#path.heard(from, packetNumber, packet.length, this.#rtt.patience, now)
     }
-    if (this.#state === 'closing') {
+    if (this.#closing !== undefined) {
       this.#acks.received(packetNumber, false, false, now)
-      this.#stray(plaintext, now, out)
+      this.#close(this.#closing, this.#closing.stray(plaintext), now, out)
       return
     }
     const eliciting = this.#readBlocks(plaintext, from, now, out)
@@ -294,24 +243,25 @@ export class Ssu2Session {
   /** Sends what is queued as far as the window allows, and what is due. */
   flush(now: Millis, out: Sink<Ssu2SessionEvent>): void {
     if (this.#state !== 'data') return
-    this.#challenge(now, out)
+    const wall = this.#local.clock.wall(now)
+    this.#path.challenge(now, wall, out)
     const before = this.#sender.packets
     const waiting = this.output.size > 0
-    this.#sender.flush(now, this.#local.clock.wall(now), this.endpoint, out)
+    this.#sender.flush(now, wall, this.endpoint, out)
     if (waiting && this.#sender.packets > before) this.#lastActive = now
   }
 
   timeout(now: Millis, out: Sink<Ssu2SessionEvent>): void {
     if (now < this.deadline) return
     if (this.#closing !== undefined) {
-      this.#closingTimeout(this.#closing, now, out)
+      this.#close(this.#closing, this.#closing.timeout(now), now, out)
       return
     }
-    this.#reassembler.expire(now)
+    this.#inbox.expire(now)
     if (now >= this.#checkAt) this.#check(now, out)
-    if (this.#state === 'data' && this.#confirm !== undefined) this.#repeatConfirm(this.#confirm, now, out)
+    for (const packet of this.#opening.due(now)) out.udp(this.endpoint, packet)
     if (this.#state !== 'data') return
-    if (!this.#sender.timeout(now, this.#local.clock.wall(now))) {
+    if (this.#opening.failed(now) || !this.#sender.timeout(now, this.#local.clock.wall(now))) {
       this.terminate(TerminationReason.frameTimeout, 'nothing acknowledged', now, out)
       return
     }
@@ -328,22 +278,19 @@ export class Ssu2Session {
   terminate(reason: number, why: string, now: Millis, out: Sink<Ssu2SessionEvent>): void {
     if (this.#state !== 'data') return
     this.flush(now, out)
-    this.#close(reason, now, out)
+    this.#beginClosing(reason, now, out)
     this.#ended(reason, why, out)
   }
 
   /** Our RouterInfo as of now; `flood` asks a floodfill to pass it on. Goes out with the next flush. */
   sendRouterInfo(flood: boolean, now: Millis, out: Sink<Ssu2SessionEvent>): void {
     const routerInfo = this.#ours()
-    const block = writeSsu2RouterInfoBlock({ flood, routerInfo }, this.#sender.blockRoom)
-    if (block.length <= this.#sender.blockRoom) this.sendBlock(BlockType.routerInfo, block, now, out)
+    const room = this.#sender.blockRoom
+    const block = writeSsu2RouterInfoBlock({ flood, routerInfo }, room)
+    if (block.length <= room) this.sendBlock(BlockType.routerInfo, block, now, out)
     else {
-      // Too long for a packet even so: "use an I2NP DatabaseStore Message instead".
-      const { hash } = readRouterInfo(routerInfo).claimed
-      const payload = writeDatabaseStore({ key: hash, type: StoreType.RouterInfo, data: routerInfo })
-      const expiration = this.#local.clock.wall(now) + STORE_LIFETIME
-      const id = randomId(this.#local.random)
-      this.output.push({ type: I2npType.DatabaseStore, id, expiration, payload }, 'own', now)
+      const { random, clock } = this.#local
+      this.output.push(routerInfoMessage(routerInfo, random, clock.wall(now)), 'own', now)
       this.flush(now, out)
     }
   }
@@ -358,16 +305,7 @@ export class Ssu2Session {
   probe(now: Millis, out: Sink<Ssu2SessionEvent>): void {
     if (this.#state !== 'data') return
     this.#path.probe(this.#rtt.patience, now)
-    this.#sender.hurry(now)
     this.flush(now, out)
-  }
-
-  /** What does not open with our keys. As the responder it may be SessionConfirmed again: our Ack of packet 0 was lost. */
-  #otherPacket(packet: Uint8Array, now: Millis): void {
-    const key = this.#established.confirmHeader2
-    if (key === undefined || packet.length < MIN_PACKET || now > this.#since + CONFIRM_REPEATED) return
-    maskNumberAndType(packet, key)
-    if (messageType(packet) === MessageType.sessionConfirmed) this.#acks.urge(now)
   }
 
   /** True when the sender wants them acknowledged ("Generating ACKs"). */
@@ -381,16 +319,10 @@ export class Ssu2Session {
       if (!PASSIVE.has(blocks.type)) eliciting = true
       switch (blocks.type) {
         case BlockType.i2np:
-          this.#message(readI2npBlock(blocks), now, out)
-          break
-        case Ssu2BlockType.firstFragment: {
-          const first = readI2npBlock(blocks)
-          if (first !== undefined) this.#message(this.#reassembler.first(first, now), now, out)
-          break
-        }
+        case Ssu2BlockType.firstFragment:
         case Ssu2BlockType.followOnFragment: {
-          const fragment = read(blocks, readFollowOnFragment)
-          if (fragment !== undefined) this.#message(this.#reassembler.followOn(fragment, now), now, out)
+          const message = this.#inbox.read(blocks, now, wall)
+          if (message !== undefined) out.event({ kind: 'message', from: this.peer, message })
           break
         }
         case Ssu2BlockType.ack: {
@@ -422,7 +354,7 @@ export class Ssu2Session {
           break
         }
         case Ssu2BlockType.pathChallenge:
-          this.#pathChallenge(blocks.data(), from, now, out)
+          this.#path.challenged(blocks.data(), from, wall, out)
           break
         case Ssu2BlockType.pathResponse:
           this.#pathResponse(blocks.data(), from, now, out)
@@ -459,13 +391,6 @@ export class Ssu2Session {
     }
   }
 
-  /** A whole one. It may have come before: its pieces are sent again when an Ack was lost ("I2NP Message Duplication"). */
-  #message(message: I2npMessage | undefined, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    if (message === undefined || isExpired(message, this.#local.clock.wall(now))) return
-    if (this.#messageIds.seen(message.id, now)) return
-    out.event({ kind: 'message', from: this.peer, message })
-  }
-
   #routerInfo(blocks: BlockCursor, now: Millis, out: Sink<Ssu2SessionEvent>): void {
     if (now < this.#routerInfoSeen + ROUTER_INFO_MIN_INTERVAL) return
     this.#routerInfoSeen = now
@@ -473,53 +398,9 @@ export class Ssu2Session {
     if (block !== undefined) out.event({ kind: 'router-info', from: this.peer, ...block })
   }
 
-  /** "The Path Response must be sent to the IP/port from which the Path Challenge was received." */
-  #pathChallenge(data: Uint8Array, from: Endpoint, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    const isPath = sameEndpoint(from, this.endpoint)
-    if (data.length > MAX_CHALLENGE || (!isPath && !this.#mayMove(from))) return
-    const response = writeBlock(Ssu2BlockType.pathResponse, data)
-    this.#sendPathBlock(response, isPath, from, now, out)
-  }
-
-  #pathResponse(data: Uint8Array, from: Endpoint, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    const before = this.endpoint
-    const validated = this.#path.answered(data, from, now)
-    if (validated === undefined) return
-    const to = validated.endpoint
-    // Another port is mostly a NAT that forgot; the path behind it is the old one.
-    if (to.address === before.address && to !== before) this.#sender.hurry(now)
-    else this.#sender.reset(validated.rtt, now)
-    if (to.address !== before.address) this.#sender.maxPayload = maxPayload(MIN_MTU, isIpv6(to))
-    if (!sameEndpoint(to, before)) out.event({ kind: 'moved', session: this, from: before, to })
-  }
-
-  #challenge(now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    for (let due = this.#path.due(now); due !== undefined; due = this.#path.due(now)) {
-      const challenge = writeBlock(Ssu2BlockType.pathChallenge, due.data)
-      this.#sendPathBlock(challenge, sameEndpoint(due.to, this.endpoint), due.to, now, out)
-    }
-  }
-
-  /** With DateTime and the recipient's address ("Message Contents"). An Ack goes only where the peer is known to be. */
-  #sendPathBlock(
-    block: Uint8Array,
-    isPath: boolean,
-    to: Endpoint,
-    now: Millis,
-    out: Sink<Ssu2SessionEvent>,
-  ): void {
-    const wall = this.#local.clock.wall(now)
-    const blocks = [writeBlock(BlockType.dateTime, writeDateTime(wall)), block]
-    const ip = ipBytes(to.address)
-    if (ip !== undefined) blocks.push(writeBlock(Ssu2BlockType.address, writeAddress({ ip, port: to.port })))
-    this.#sender.sendBlocks(blocks, isPath, wall, to, out)
-  }
-
-  #repeatConfirm(confirm: Repeated, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    if (confirm.failed(now)) {
-      this.terminate(TerminationReason.frameTimeout, 'SessionConfirmed not acknowledged', now, out)
-    }
-    for (const packet of confirm.due(now)) out.udp(this.endpoint, packet)
+  #pathResponse(data: Uint8Array, at: Endpoint, now: Millis, out: Sink<Ssu2SessionEvent>): void {
+    const from = this.#path.answered(data, at, now, this.#local.clock.wall(now))
+    if (from !== undefined) out.event({ kind: 'moved', session: this, from, to: this.endpoint })
   }
 
   /** Idle, no longer needed, or time to tell who we are. */
@@ -540,18 +421,25 @@ export class Ssu2Session {
   #terminated(blocks: BlockCursor, now: Millis, out: Sink<Ssu2SessionEvent>): void {
     const reason = read(blocks, readTermination)?.reason ?? TerminationReason.normal
     if (reason === TerminationReason.terminationReceived) this.#forget()
-    else this.#close(TerminationReason.terminationReceived, now, out)
+    else this.#beginClosing(TerminationReason.terminationReceived, now, out)
     this.#ended(reason, 'peer ended the session', out)
   }
 
-  #close(reason: number, now: Millis, out: Sink<Ssu2SessionEvent>): void {
+  #beginClosing(reason: number, now: Millis, out: Sink<Ssu2SessionEvent>): void {
     this.#forget()
     this.#state = 'closing'
-    const asked = reason !== TerminationReason.terminationReceived
-    const repeats = asked ? CLOSING_REPEATS : 0
-    const repeatAt = asked ? now + this.#rtt.patience : Number.POSITIVE_INFINITY
-    this.#closing = { reason, until: now + CLOSING, strays: 0, repeats, repeatAt }
+    this.#closing = new Closing(reason, this.#rtt.patience, now)
     this.#sendTermination(reason, now, out)
+  }
+
+  #close(
+    closing: Closing,
+    what: 'over' | 'answer' | 'nothing',
+    now: Millis,
+    out: Sink<Ssu2SessionEvent>,
+  ): void {
+    if (what === 'over') this.#forget()
+    else if (what === 'answer') this.#sendTermination(closing.reason, now, out)
   }
 
   #ended(reason: number, why: string, out: Sink<Ssu2SessionEvent>): void {
@@ -562,9 +450,9 @@ export class Ssu2Session {
   #forget(): void {
     this.#state = 'ended'
     this.#closing = undefined
-    this.#confirm = undefined
+    this.#opening.confirmed()
     this.#sender.clear()
-    this.#reassembler.clear()
+    this.#inbox.clear()
   }
 
   #sendTermination(reason: number, now: Millis, out: Sink<Ssu2SessionEvent>): void {
@@ -572,48 +460,9 @@ export class Ssu2Session {
     const block = writeBlock(Ssu2BlockType.termination, writeTermination({ framesReceived, reason }))
     this.#sender.sendBlocks([block], true, this.#local.clock.wall(now), this.endpoint, out)
   }
-
-  /** A packet after the end. Answered ever more seldom: after 1, 2, 4, 8 ... of them. */
-  #stray(plaintext: Uint8Array, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    const closing = this.#closing!
-    const blocks = this.#blocks
-    blocks.open(plaintext)
-    while (unlessMalformed(() => blocks.next()) === true) {
-      if (blocks.type !== Ssu2BlockType.termination) continue
-      if (read(blocks, readTermination)?.reason === TerminationReason.terminationReceived) {
-        this.#forget()
-        return
-      }
-    }
-    closing.strays++
-    if ((closing.strays & (closing.strays - 1)) === 0) this.#sendTermination(closing.reason, now, out)
-  }
-
-  #closingTimeout(closing: Closing, now: Millis, out: Sink<Ssu2SessionEvent>): void {
-    if (now >= closing.until) this.#forget()
-    else if (closing.repeats-- > 0) {
-      closing.repeatAt = now + 2 * this.#rtt.patience
-      this.#sendTermination(closing.reason, now, out)
-    } else closing.repeatAt = Number.POSITIVE_INFINITY
-  }
 }
 
 /** The current block's content, or undefined when it is malformed: one bad block spoils neither packet nor session. */
 function read<T>(blocks: BlockCursor, reader: (r: Reader) => T): T | undefined {
   return unlessMalformed(() => reader(new Reader(blocks.data())))
-}
-
-function isIpv6(endpoint: Endpoint): boolean {
-  return ipBytes(endpoint.address)?.length === 16
-}
-
-/** The spec's times or, where round trips are known to be short, sooner; each interval twice the one before. */
-function confirmRepeats(patience: Millis): Repeats {
-  const after: Millis[] = []
-  let interval = Math.min(CONFIRM_FIRST, 2 * patience)
-  for (let at = interval; at < CONFIRM_FAILED; at += interval) {
-    after.push(at)
-    interval *= 2
-  }
-  return { after, failed: CONFIRM_FAILED }
 }

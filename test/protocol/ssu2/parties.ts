@@ -33,9 +33,9 @@ import { type RouterInfo, signRouterInfo } from '../../../src/protocol/structure
 
 const NET_ID = 77
 /** The date at monotonic time 0. */
-const WALL: number = Date.UTC(2026, 10, 23)
+export const WALL: number = Date.UTC(2026, 10, 23)
 export const ALICE: Endpoint = { address: '21.1.1.1', port: 1111 }
-const BOB: Endpoint = { address: '22.2.2.2', port: 2222 }
+export const BOB: Endpoint = { address: '22.2.2.2', port: 2222 }
 
 export interface Party {
   readonly identity: LocalIdentity
