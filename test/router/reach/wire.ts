@@ -348,7 +348,7 @@ export class Wire {
   }
 }
 
-export function text({ address, port }: Endpoint): string {
+function text({ address, port }: Endpoint): string {
   return `${address} ${port}`
 }
 
