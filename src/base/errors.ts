@@ -31,3 +31,13 @@ export class RefusedError extends Error {
     this.code = code
   }
 }
+
+/** What `read` makes of a peer's bytes, or undefined when they are malformed. */
+export function unlessMalformed<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined
+    throw error
+  }
+}

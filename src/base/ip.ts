@@ -5,28 +5,9 @@
  * sockets for both report it, is IPv4.
  */
 export function ipBytes(address: string): Uint8Array | undefined {
-  if (!address.includes(':')) return ipv4Bytes(address)
-  let text = address.split('%', 1)[0]!
-  const dotted = /^::ffff:(.*\..*)$/i.exec(text)
-  if (dotted !== null) return ipv4Bytes(dotted[1]!)
-  text = text.toLowerCase()
-  const halves = text.split('::')
-  if (halves.length > 2) return undefined
-  const [head, tail] = halves.map((half) => (half === '' ? [] : half.split(':'))) as [
-    string[],
-    string[] | undefined,
-  ]
-  const missing = 8 - head.length - (tail?.length ?? 0)
-  if (tail === undefined ? missing !== 0 : missing < 1) return undefined
-  const groups = [...head, ...new Array<string>(missing).fill('0'), ...(tail ?? [])]
-  const bytes = new Uint8Array(16)
-  for (const [i, group] of groups.entries()) {
-    if (!/^[0-9a-f]{1,4}$/.test(group)) return undefined
-    const value = Number.parseInt(group, 16)
-    bytes[2 * i] = value >>> 8
-    bytes[2 * i + 1] = value
-  }
-  return bytes
+  const zone = address.indexOf('%')
+  const bare = zone < 0 ? address : address.slice(0, zone)
+  return bare.includes(':') ? parseV6(bare) : parseV4(bare)
 }
 
 /** The shortest text of 4 or 16 bytes (RFC 5952). */
@@ -42,8 +23,52 @@ export function ipText(bytes: Uint8Array): string {
   return `${text.slice(0, Math.max(0, at - 1))}::${text.slice(at + longest.length + 1)}`
 }
 
-function ipv4Bytes(address: string): Uint8Array | undefined {
-  const parts = address.split('.')
-  if (parts.length !== 4 || !parts.every((p) => /^\d{1,3}$/.test(p) && Number(p) <= 255)) return undefined
-  return Uint8Array.from(parts, Number)
+function parseV4(text: string): Uint8Array | undefined {
+  const parts = text.split('.')
+  if (parts.length !== 4) return undefined
+  const bytes = new Uint8Array(4)
+  for (let i = 0; i < 4; i++) {
+    const part = parts[i]!
+    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined
+    bytes[i] = Number(part)
+  }
+  return bytes
+}
+
+function parseV6(text: string): Uint8Array | undefined {
+  const halves = text.split('::')
+  if (halves.length > 2) return undefined
+  const head = groups(halves[0]!, halves.length === 1)
+  const tail = halves.length === 2 ? groups(halves[1]!, true) : []
+  if (head === undefined || tail === undefined) return undefined
+  const count = head.length + tail.length
+  if (halves.length === 2 ? count > 7 : count !== 8) return undefined
+  const bytes = new Uint8Array(16)
+  const put = (group: number, index: number): void => {
+    bytes[2 * index] = group >>> 8
+    bytes[2 * index + 1] = group
+  }
+  head.forEach(put)
+  tail.forEach((group, i) => {
+    put(group, 8 - tail.length + i)
+  })
+  const mapped = bytes.every((b, i) => i > 11 || b === (i < 10 ? 0 : 0xff))
+  return mapped ? bytes.subarray(12) : bytes
+}
+
+/** 16-bit groups; at the end of an address the last may be a dotted IPv4 address. */
+function groups(text: string, atEnd: boolean): number[] | undefined {
+  if (text === '') return []
+  const found: number[] = []
+  const parts = text.split(':')
+  for (const [i, part] of parts.entries()) {
+    if (/^[0-9a-f]{1,4}$/i.test(part)) {
+      found.push(Number.parseInt(part, 16))
+      continue
+    }
+    const v4 = atEnd && i === parts.length - 1 ? parseV4(part) : undefined
+    if (v4 === undefined) return undefined
+    found.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!)
+  }
+  return found
 }

@@ -7,6 +7,7 @@ import type { Millis } from '../base/clock.ts'
 import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { earliest } from '../base/deadlines.ts'
 import type { Log } from '../base/log.ts'
+import { askProxy, type ProxyServer } from './proxy.ts'
 import { type Datagram, UdpSockets } from './udp-sockets.ts'
 
 // Implementation constants
@@ -32,6 +33,8 @@ export interface DriveOptions<E> {
   readonly onEvent: (e: E) => void
   /** The address that a link to `to` leaves from; undefined lets the system choose. */
   readonly localAddress?: (to: Endpoint) => string | undefined
+  /** All links that the core opens go through it: none is made directly. */
+  readonly proxy?: ProxyServer | undefined
 }
 
 /** Runs commands on one core. */
@@ -44,6 +47,8 @@ interface Link {
   readonly socket: Socket
   /** Who is told of it; changes when a link is handed over. */
   owner: Driven<unknown>
+  /** Until the core is told that it is connected. */
+  opening: boolean
   ended: boolean
   corked: boolean
 }
@@ -120,7 +125,12 @@ export class Pump {
     for (const link of this.#links.values()) if (link.owner === driven) link.socket.destroy()
   }
 
-  open(to: Endpoint, localAddress: string | undefined, owner: Driven<unknown>): LinkId {
+  open(
+    to: Endpoint,
+    localAddress: DriveOptions<unknown>['localAddress'],
+    proxy: ProxyServer | undefined,
+    owner: Driven<unknown>,
+  ): LinkId {
     const id = this.#nextLink++
     // The zone stays a name: `fe80::1%wlan0`. Never a host name: that would ask the DNS.
     if (isIP(to.address) === 0 || this.#closed) {
@@ -128,10 +138,13 @@ export class Pump {
       return id
     }
     try {
-      const where = { host: to.address, port: to.port, noDelay: true }
-      const socket = netConnect(localAddress === undefined ? where : { ...where, localAddress })
-      this.#watch(id, socket, owner)
-      socket.once('connect', () => this.#tell(this.#links.get(id)?.owner ?? owner, 'connected', id))
+      const { address, port } = proxy?.endpoint ?? to
+      const from = localAddress?.({ address, port })
+      const where = { host: address, port, noDelay: true }
+      const socket = netConnect(from === undefined ? where : { ...where, localAddress: from })
+      const link = this.#watch(id, socket, owner, true)
+      if (proxy === undefined) socket.once('connect', () => this.#opened(id, link, NOTHING))
+      else askProxy(socket, proxy, to, (rest) => this.#opened(id, link, rest))
     } catch (e) {
       this.log.write('debug', `link ${id} cannot be opened: ${(e as Error).message}`)
       this.later(() => this.#tell(owner, 'closed', id))
@@ -147,13 +160,13 @@ export class Pump {
     }
     const id = this.#nextLink++
     const from = { address: remoteAddress.replace(/^::ffff:(?=\d+\.)/, ''), port: remotePort }
-    this.#watch(id, socket, owner)
+    this.#read(id, this.#watch(id, socket, owner, false))
     this.guarded('accepted', () => owner.core.accepted?.(id, from, this.now(), owner.sink))
   }
 
   write(id: LinkId, bytes: Uint8Array): void {
     const link = this.#links.get(id)
-    if (link === undefined || link.ended) return
+    if (link === undefined || link.opening || link.ended) return
     const { socket } = link
     if (socket.writableLength > MAX_UNSENT) {
       this.log.write('debug', `link ${id}: the far side takes nothing`)
@@ -171,7 +184,8 @@ export class Pump {
   end(id: LinkId, reset: boolean): void {
     const link = this.#links.get(id)
     if (link === undefined) return
-    if (reset) {
+    if (link.opening) link.socket.destroy()
+    else if (reset) {
       link.ended = true
       link.socket.resetAndDestroy()
     } else if (!link.ended) {
@@ -197,17 +211,31 @@ export class Pump {
     if (link !== undefined) link.owner = owner
   }
 
-  #watch(id: LinkId, socket: Socket, owner: Driven<unknown>): void {
-    const link: Link = { socket, owner, ended: false, corked: false }
+  #watch(id: LinkId, socket: Socket, owner: Driven<unknown>, opening: boolean): Link {
+    const link: Link = { socket, owner, opening, ended: false, corked: false }
     this.#links.set(id, link)
-    socket.on('data', (bytes: Buffer) => {
-      this.guarded('received', () => link.owner.core.received?.(id, view(bytes), this.now(), link.owner.sink))
-    })
     socket.on('error', (e) => this.log.write('debug', `link ${id}: ${e.message}`))
     socket.once('close', () => {
       this.#links.delete(id)
       this.#tell(link.owner, 'closed', id)
     })
+    return link
+  }
+
+  /** `rest`: what the far side has sent already. */
+  #opened(id: LinkId, link: Link, rest: Uint8Array): void {
+    link.opening = false
+    this.#tell(link.owner, 'connected', id)
+    this.#read(id, link)
+    if (rest.length > 0) this.#received(id, link, rest)
+  }
+
+  #read(id: LinkId, link: Link): void {
+    link.socket.on('data', (bytes: Buffer) => this.#received(id, link, view(bytes)))
+  }
+
+  #received(id: LinkId, link: Link, bytes: Uint8Array): void {
+    this.guarded('received', () => link.owner.core.received?.(id, bytes, this.now(), link.owner.sink))
   }
 
   #tell(owner: Driven<unknown>, what: 'connected' | 'closed' | 'writable', id: LinkId): void {
@@ -299,14 +327,14 @@ export class Driven<E> implements Runner<E> {
   #closed = false
 
   constructor(pump: Pump, options: DriveOptions<E>) {
-    const { core, onEvent, localAddress } = options
+    const { core, onEvent, localAddress, proxy } = options
     this.core = core
     this.#pump = pump
     const self = this as Driven<unknown>
     this.#udp = new UdpSockets((burst) => pump.datagrams(self, burst), pump.log)
     this.sink = {
       udp: (to, bytes) => this.#udp.send(to, bytes),
-      tcpOpen: (to) => pump.open(to, localAddress?.(to), self),
+      tcpOpen: (to) => pump.open(to, localAddress, proxy, self),
       tcpData: (id, bytes) => pump.write(id, bytes),
       tcpEnd: (id, reset) => pump.end(id, reset === true),
       event: (e) => pump.later(() => onEvent(e)),

@@ -4,8 +4,8 @@
  */
 import type { Millis } from '../base/clock.ts'
 import { jitter, type Random } from '../base/random.ts'
+import { TokenBucket } from '../base/token-bucket.ts'
 import { type Announcement, newAnnouncement } from './announcement.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 // Implementation constants
 /** An epoch's life: long enough not to be a burden, short enough not to be a name (mesh design, "Discovery"). */
@@ -63,7 +63,7 @@ export class Announcer {
   /** Instances to say goodbye to with the next packet. */
   #ended: string[] = []
   #interval: Millis
-  readonly #answers: TokenBucket
+  readonly #answers = new TokenBucket(1000 / ANSWER_EVERY, ANSWER_BURST)
 
   constructor(options: AnnouncerOptions, now: Millis) {
     this.#o = options
@@ -76,7 +76,6 @@ export class Announcer {
       (after) => first + after,
     )
     this.#next = this.#burst.shift()!
-    this.#answers = new TokenBucket(ANSWER_EVERY, ANSWER_BURST, now)
   }
 
   get current(): Announcement {
@@ -121,7 +120,7 @@ export class Announcer {
   /** Someone new should hear of us. Bounded, as strangers can cause it. */
   answerSoon(now: Millis): void {
     const at = Math.max(now, this.#lastSent + MIN_GAP) + ANSWER_MIN + this.#o.random.below(ANSWER_SPREAD)
-    if (at < this.#next && this.#answers.take(now)) {
+    if (at < this.#next && this.#answers.take(1, now)) {
       if (this.#burst.length > 0) this.#burst.unshift(this.#next)
       this.#next = at
     }

@@ -8,8 +8,8 @@ import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts
 import { Deadlines, earliest } from '../base/deadlines.ts'
 import { MalformedError } from '../base/errors.ts'
 import { type Log, named } from '../base/log.ts'
-import { Lru } from '../base/lru.ts'
 import { jitter, type Random } from '../base/random.ts'
+import { Throttle } from '../base/throttle.ts'
 import type { ClockQuality, HelloPayload } from '../protocol/hello/payload.ts'
 import { fromHashKey, type Hash, type HashKey, hashKey, shortHash } from '../protocol/structures/hash.ts'
 import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../protocol/structures/router-info.ts'
@@ -23,7 +23,6 @@ import { Links } from './links.ts'
 import { type MeshStatus, meshStatus } from './mesh-status.ts'
 import { type MeshPeer, Peers, wasSteady } from './peers.ts'
 import type { MeshKeys } from './secret.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 // Implementation constants
 /** The one with the higher epoch lets the other dial first, so that two do not meet in the middle. */
@@ -36,8 +35,8 @@ const DIAL_LATER: Millis = 1_000
 /** From hello to an open session: NTCP2 takes three more flights. */
 const ADOPT_TIMEOUT: Millis = 15_000
 /** Per source address: mDNS packets (ours sends two or three a minute) and hellos. */
-const PACKETS = { every: 200, burst: 20 } as const
-const HELLOS = { every: 1_000, burst: 5 } as const
+const PACKETS = { perSecond: 5, burst: 20 } as const
+const HELLOS = { perSecond: 1, burst: 5 } as const
 /** Sources whose rates are remembered. */
 const MAX_SOURCES = 256
 
@@ -69,8 +68,8 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
   readonly #hellos: HelloLinks
   readonly #peers = new Peers()
   readonly #consensus: ClockConsensus
-  readonly #packetRates = new Lru<string, TokenBucket>(MAX_SOURCES)
-  readonly #helloRates = new Lru<string, TokenBucket>(MAX_SOURCES)
+  readonly #packetRates = new Throttle({ each: PACKETS }, MAX_SOURCES)
+  readonly #helloRates = new Throttle({ each: HELLOS }, MAX_SOURCES)
   #own: OwnRouter
 
   constructor(options: NeighbourhoodOptions) {
@@ -147,12 +146,7 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
   /** An mDNS response; `from` is the scoped source address of its packet. */
   heardRecords(linkName: string, from: string, records: readonly MdnsRecord[], now: Millis): void {
     const link = this.#links.get(linkName)
-    if (
-      link === undefined ||
-      !isOn(linkName, from) ||
-      !this.#withinRate(this.#packetRates, PACKETS, from, now)
-    )
-      return
+    if (link === undefined || !isOn(linkName, from) || !this.#packetRates.take(from, now)) return
     const { announcements, goodbyes } = readRecords(records)
     // First, so that a neighbour in its next epoch is not taken for a second one.
     for (const instance of goodbyes) {
@@ -175,7 +169,7 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
   heardQuery(linkName: string, from: string, now: Millis): void {
     const link = this.#links.get(linkName)
     if (link === undefined || !isOn(linkName, from) || from === link.address) return
-    if (this.#withinRate(this.#packetRates, PACKETS, from, now)) this.#links.answerSoon(link, now)
+    if (this.#packetRates.take(from, now)) this.#links.answerSoon(link, now)
   }
 
   /** The router's session with this neighbour is open. */
@@ -210,8 +204,7 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
 
   accepted(id: LinkId, from: Endpoint, now: Millis, out: Out): void {
     const link = this.#links.get(zoneOf(from.address) ?? '')
-    const welcome =
-      this.#withinRate(this.#helloRates, HELLOS, from.address, now) && this.#hellos.mayAccept(from.address)
+    const welcome = this.#helloRates.take(from.address, now) && this.#hellos.mayAccept(from.address)
     if (link?.announcer === undefined || !welcome) {
       out.tcpEnd(id, true)
       return
@@ -398,20 +391,6 @@ export class Neighbourhood implements TcpCore<NeighbourhoodEvent>, TimedCore<Nei
       h.notBefore = Math.max(h.notBefore, now + DIAL_LATER)
       this.#plan(h, now)
     }
-  }
-
-  #withinRate(
-    rates: Lru<string, TokenBucket>,
-    rate: { readonly every: Millis; readonly burst: number },
-    source: string,
-    now: Millis,
-  ): boolean {
-    let bucket = rates.get(source)
-    if (bucket === undefined) {
-      bucket = new TokenBucket(rate.every, rate.burst, now)
-      rates.set(source, bucket)
-    }
-    return bucket.take(now)
   }
 }
 

@@ -2,21 +2,20 @@
  * One router on one network: the parts, wired. Pure: bytes and time in, bytes and events out, so that a test can run thirty of
  * them in one process. A node runs one or two (faces); they share nothing.
  */
-import type { Clock, Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../base/core.ts'
+import type { Millis } from '../base/clock.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { Deadlines, earliest } from '../base/deadlines.ts'
-import { type Log, named } from '../base/log.ts'
-import { jitter, type Random } from '../base/random.ts'
-import type { X25519KeyPair } from '../crypto/x25519.ts'
+import { named } from '../base/log.ts'
+import { jitter } from '../base/random.ts'
 import { TerminationReason } from '../protocol/blocks/termination.ts'
 import type { Ports, StreamId } from '../protocol/streaming/events.ts'
 import type { Hash } from '../protocol/structures/hash.ts'
-import type { LocalIdentity } from '../protocol/structures/identity.ts'
-import type { Lease } from '../protocol/structures/lease.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
+import { Bandwidth } from './bandwidth.ts'
 import { Destination } from './destination/destination.ts'
 import { HopRule } from './hop-rule.ts'
 import { NetDb } from './netdb/netdb.ts'
+import type { Conversation, DestinationRequest, InboundPath, PoolSides, RouterOptions } from './options.ts'
 import { PeerProfiles } from './peers/profiles.ts'
 import { hopSelector } from './peers/selector.ts'
 import { describeSelf, type SelfDescription } from './self.ts'
@@ -41,59 +40,16 @@ const MESH_IDLE: Millis = 3_600_000
 /** After a step of the clock each destination signs its lease set anew at some moment within this. */
 const RESIGN_WITHIN: Millis = 10_000
 
-export interface PoolSides {
-  readonly inbound: SideOptions
-  readonly outbound: SideOptions
-}
-
-export interface RouterOptions {
-  readonly local: LocalIdentity
-  readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
-  /** Undefined without SSU2; its static keys are NTCP2's. */
-  readonly ssu2?: { readonly introKey: Uint8Array; readonly mtu: number } | undefined
-  readonly self: SelfDescription
-  /** Mixed into every handshake; a mesh's hello key. */
-  readonly prologue?: Uint8Array
-  readonly exploratory: PoolSides
-  /** In a mesh lengths follow from the number of neighbours, up to what pools ask for. */
-  readonly meshRule: boolean
-  readonly allowReservedRanges: boolean
-  readonly maxPeers: number
-  readonly transit: TransitLimits
-  readonly random: Random
-  readonly clock: Clock
-  readonly log: Log
-}
-
-export interface DestinationRequest extends PoolSides {
-  readonly name: string
-  readonly local: LocalIdentity
-  readonly published: boolean
-  /** Hops below which this destination does not go, however small the mesh is. */
-  readonly minLength: number
-}
-
-export interface InboundPath {
-  readonly gateway: Hash
-  readonly gatewayTunnelId: number
-  readonly hops: readonly Hash[]
-}
-
-export interface Conversation {
-  readonly remote: Hash
-  readonly lease: Lease
-  readonly hops: readonly Hash[]
-}
-
 interface OwnDestination extends LocalDestination {
   readonly request: DestinationRequest
 }
 
-export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
+export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, TimedCore<RouterEvent> {
   readonly transport: Transport
   readonly tunnels: Tunnels
   readonly netdb: NetDb
   readonly #options: RouterOptions
+  readonly #bandwidth: Bandwidth
   readonly #switch: Switchboard
   readonly #profiles: PeerProfiles
   readonly #exploratory: PoolId
@@ -108,25 +64,31 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
     const { local, random, clock } = options
     this.#options = options
     this.#self = options.self
+    this.#bandwidth = new Bandwidth(options.transit, options.bytesPerSecond)
     this.#routerInfo = this.#describe(now)
     this.#profiles = new PeerProfiles()
     const log = options.log
     const routers = { get: (hash: Hash): RouterInfo | undefined => this.netdb.get(hash) }
-    this.transport = new Transport({
-      local,
-      ntcp2: options.ntcp2,
-      netId: options.self.netId,
-      ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
-      routers,
-      limits: {
-        allowReserved: options.allowReservedRanges,
-        maxSessions: options.maxPeers,
-        ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+    this.transport = new Transport(
+      {
+        local,
+        ntcp2: options.ntcp2,
+        ssu2: options.ssu2,
+        netId: options.self.netId,
+        ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
+        routers,
+        limits: {
+          allowReserved: options.allowReservedRanges,
+          maxSessions: options.maxPeers,
+          ...(options.meshRule ? { idleMs: MESH_IDLE } : {}),
+        },
+        bandwidth: this.#bandwidth,
+        random,
+        clock,
+        log: named(log, 'transport'),
       },
-      random,
-      clock,
-      log: named(log, 'transport'),
-    })
+      now,
+    )
     this.netdb = new NetDb({
       local: local.identity.hash,
       netId: options.self.netId,
@@ -144,6 +106,7 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
       clock,
       log: named(log, 'tunnels'),
       limits: options.transit,
+      inbound: this.#bandwidth.inbound,
       selectHops: hopSelector({
         self: local.identity.hash,
         profiles: this.#profiles,
@@ -213,6 +176,13 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
   setSelf(self: SelfDescription, now: Millis, out: Sink<RouterEvent>): void {
     this.#self = self
     this.#turn(now, out, () => this.#publish(now))
+  }
+
+  /** Tunnels and sessions that stand stay. */
+  setLimits(transit: TransitLimits, bytesPerSecond?: number): void {
+    this.#bandwidth.set(transit, bytesPerSecond)
+    this.tunnels.setLimits(transit)
+    this.transport.setRates(this.#bandwidth.out)
   }
 
   /** After a step of the wall clock every date we signed is wrong. */
@@ -395,6 +365,10 @@ export class Router implements TcpCore<RouterEvent>, TimedCore<RouterEvent> {
 
   closed(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {
     this.#turn(now, out, () => this.transport.closed(id, now, this.#switch.transportSink))
+  }
+
+  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.datagram(from, bytes, now, this.#switch.transportSink))
   }
 
   writable(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {

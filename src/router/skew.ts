@@ -4,9 +4,9 @@
  * that we are part of has one of its own: what a mesh believes never comes here.
  */
 import type { Millis } from '../base/clock.ts'
+import { ipBytes } from '../base/ip.ts'
 import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts'
 import { networkOf } from './ip-ranges.ts'
-import { parseAddress } from './transport/addresses.ts'
 
 // Implementation constants
 
@@ -60,7 +60,7 @@ export class Skew {
    * mostly.
    */
   heard(peer: Hash, address: string, offset: number, now: Millis): number {
-    const ip = parseAddress(address)
+    const ip = ipBytes(address)
     if (ip === undefined) return 0
     const network = networkOf(ip)
     this.#vote(hashKey(peer), { network, offset, at: now })

@@ -9,6 +9,7 @@ import type { Sink } from '../base/core.ts'
 import { MalformedError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { type Random, randomId } from '../base/random.ts'
+import type { Traffic } from '../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../protocol/blocks/termination.ts'
 import { readGarlic, writeGarlic } from '../protocol/i2np/garlic.ts'
 import { type I2npMessage, isExpired, MessageType, writeMessage } from '../protocol/i2np/message.ts'
@@ -192,6 +193,9 @@ export class Switchboard {
         this.#parts.tunnels.unreachable(e.peer, now, this.tunnelSink)
         return
       case 'link-closed':
+      case 'block':
+      case 'out-of-session':
+      case 'our-address':
         return
     }
   }
@@ -240,7 +244,7 @@ export class Switchboard {
   #onTunnels(e: TunnelEvent, now: Millis): void {
     switch (e.kind) {
       case 'send':
-        this.#toRouter(e.to, e.message, now)
+        this.#toRouter(e.to, e.message, e.traffic, now)
         return
       case 'received':
         this.#fromTunnel(e.pool, e.message, now)
@@ -333,14 +337,14 @@ export class Switchboard {
     const { transport, tunnels } = this.#parts
     switch (e.kind) {
       case 'send':
-        this.#toRouter(e.to, e.message, now)
+        this.#toRouter(e.to, e.message, e.traffic, now)
         return
       case 'send-garlic':
         this.#garlicToRouter(e.client ?? this.#parts.exploratory, e.to, e.message, now)
         return
       case 'send-tunnel': {
         const message = this.#message(MessageType.TunnelGateway, tunnelGateway(e.tunnelId, e.message), now)
-        this.#toRouter(e.gateway, message, now)
+        this.#toRouter(e.gateway, message, 'transit', now)
         return
       }
       case 'reply-key':
@@ -414,10 +418,10 @@ export class Switchboard {
     tunnels.send(pool, { kind: 'router', hash: to }, wrapped, now, this.tunnelSink)
   }
 
-  #toRouter(to: Hash, message: I2npMessage, now: Millis): void {
+  #toRouter(to: Hash, message: I2npMessage, traffic: Traffic, now: Millis): void {
     const { local, transport } = this.#parts
     if (sameBytes(to, local.identity.hash)) this.#fromAnyone(message, now)
-    else transport.send(to, message, now, this.transportSink)
+    else transport.send(to, message, now, this.transportSink, traffic)
   }
 
   #message(type: number, payload: Uint8Array, now: Millis): I2npMessage {

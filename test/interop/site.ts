@@ -1,7 +1,8 @@
-/** A web site behind an i2pd server tunnel: what i2pd's own users run. */
+/** A web site behind an i2pd server tunnel, and a client tunnel to one: what i2pd's own users run. */
 import type { I2pdNetwork, I2pdRouter } from './i2pd.ts'
 
 const PORT = 8080
+const CLIENT_PORT = 8081
 const SERVER = `
 const http = require('node:http'), fs = require('node:fs'), path = require('node:path')
 const [host, port, root] = process.argv.slice(1)
@@ -29,4 +30,23 @@ export async function startI2pdSite(network: I2pdNetwork, router: I2pdRouter, ro
     if (performance.now() > end) throw new Error('the site is not on the console of i2pd')
     await new Promise((next) => setTimeout(next, 200))
   }
+}
+
+/**
+ * Where `site` is read without a proxy, `host:port`. Its tunnels, both ways, run through `hops` (base64 hashes) and no others.
+ * A server tunnel would not do: i2pd 2.45.1 never publishes its lease set when the inbound ones of its tunnels are built first.
+ */
+export function startI2pdClient(
+  network: I2pdNetwork,
+  router: I2pdRouter,
+  site: string,
+  hops: readonly string[],
+): string {
+  const { length } = hops
+  network.tunnels(
+    router,
+    `[client]\ntype = client\naddress = ${router.address}\nport = ${CLIENT_PORT}\ndestination = ${site}\nkeys = client.dat\n` +
+      `inbound.length = ${length}\noutbound.length = ${length}\nexplicitPeers = ${hops.join(',')}\n`,
+  )
+  return `${router.address}:${CLIENT_PORT}`
 }

@@ -12,7 +12,6 @@ import {
 } from '../../src/mesh/link.ts'
 import { Peers, wasSteady } from '../../src/mesh/peers.ts'
 import { anonymity } from '../../src/mesh/small-mesh.ts'
-import { TokenBucket } from '../../src/mesh/token-bucket.ts'
 
 describe('announce, listen or off', () => {
   const AUTO: AnnouncePolicy = { announce: 'auto', interfaces: ['auto'], open: false, allowed: new Set() }
@@ -202,11 +201,4 @@ describe('peers', () => {
     expect(peers.wants(HIGH, LOW, 'responder', 'fe80::2%x0')).toBe(false)
     expect(peers.wants(HIGH, LOW, 'responder', 'fe80::3%x0')).toBe(true)
   })
-})
-
-test('token bucket', () => {
-  const bucket = new TokenBucket(100, 3, 0)
-  expect([0, 0, 0, 0].map((t) => bucket.take(t))).toEqual([true, true, true, false])
-  expect([bucket.take(99), bucket.take(100), bucket.take(150)]).toEqual([false, true, false])
-  expect([10_000, 10_000, 10_000, 10_000].map((t) => bucket.take(t))).toEqual([true, true, true, false])
 })

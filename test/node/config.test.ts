@@ -88,6 +88,18 @@ describe('reading a configuration', () => {
     expect(all).toEqual(['f.toml:2: mesh.secret: must be text'])
   })
 
+  it('takes a proxy by its IP address only, and repeats neither it nor its password', () => {
+    const key = 'public.ntcp2.proxy'
+    for (const good of ['socks://127.0.0.1:9050', 'socks5://[::1]:9050', 'http://me:pass@10.0.0.1:8118', ''])
+      expect(readConfig('', [`${key}=${good}`]).config.public.ntcp2.proxy).toBe(good)
+    for (const bad of ['socks://localhost:9050', 'http://me:pass@proxy.example:80', '127.0.0.1:9050', '7']) {
+      const [problem, ...others] = problemsOf('', [`${key}=${bad}`])
+      expect(problem).toMatch(/^--set: public\.ntcp2\.proxy: must be http:\/\/USER/)
+      expect(problem).not.toMatch(/me:|localhost|example/)
+      expect(others).toEqual([])
+    }
+  })
+
   it('warns of what comes later, and does not fail', () => {
     const { problems } = readConfig(
       '[public]\npq = false\n[public.sam]\nport = 7656\n[wifi]\nbackend = "ibss"\n',

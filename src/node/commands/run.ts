@@ -19,7 +19,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const options = values.public ? { ...values, set: [...(values.set ?? []), 'public.enabled=true'] } : values
   const { config, given } = loadConfig(options)
   // Every program of this machine can read the command line of another.
-  if (values.set?.some((s) => s.trimStart().startsWith('mesh.secret'))) process.title = 'ramsons'
+  if (values.set?.some((s) => /^\s*(mesh\.secret|public\.ntcp2\.proxy)/.test(s))) process.title = 'ramsons'
   const log = stderrLog(config.node.log)
   // For measurements, and for machines where the package is installed but broken.
   if (process.env['RAMSONS_ACCELERATOR'] === 'none') useAccelerator(false)

@@ -3,6 +3,7 @@
  * in `config example`; the compiler holds the two together.
  */
 import { LOG_LEVELS, type LogLevel } from '../../base/log.ts'
+import { readProxy } from '../../host/proxy.ts'
 import { auto, bool, integer, type Key, list, oneOf, path, port, secret, text } from './key.ts'
 
 export type Auto<T> = T | 'auto'
@@ -47,13 +48,14 @@ export interface Config {
     readonly ipv4: boolean
     readonly ipv6: Auto<boolean>
     readonly hidden: Auto<boolean>
+    readonly upnp: Auto<boolean>
     readonly floodfill: Auto<boolean>
     readonly allow_reserved_ranges: boolean
     readonly bandwidth: Auto<string>
     readonly share: number
     readonly transit_tunnels: Auto<number>
     readonly length: number
-    readonly ntcp2: { readonly published: boolean; readonly port: number }
+    readonly ntcp2: { readonly published: boolean; readonly port: number; readonly proxy: string }
     readonly ssu2: {
       readonly enabled: boolean
       readonly published: boolean
@@ -148,14 +150,21 @@ export const SCHEMA: { readonly [P in ConfigKey]: Key<At<Config, P>> } = {
   'public.ipv4': bool(true, 'use IPv4'),
   'public.ipv6': auto('auto', bool(true, 'use IPv6')),
   'public.hidden': auto('auto', bool(false, 'publish no address and carry nothing for others')),
+  'public.upnp': auto(
+    'auto',
+    bool(true, 'have the gateway pass on our port (PCP, NAT-PMP, UPnP); auto: unless host or bind is given'),
+  ),
   'public.floodfill': auto('auto', bool(false, "keep part of the network's directory")),
   'public.allow_reserved_ranges': bool(false, 'dial private addresses: for test networks'),
-  'public.bandwidth': bandwidth('what to offer'),
+  'public.bandwidth': bandwidth('how much may leave, and come in for others; what to offer'),
   'public.share': integer(80, 0, 100, 'percent of the bandwidth for others'),
   'public.transit_tunnels': auto('auto', integer(0, 0, 100_000, 'tunnels carried for others')),
   'public.length': integer(3, ...HOPS, 'hops of the tunnels of the proxy and the site'),
   'public.ntcp2.published': bool(true, 'let others dial us, when host is known'),
   'public.ntcp2.port': port(0, '0: as public.port'),
+  'public.ntcp2.proxy': proxy(
+    'go out through a SOCKS5 or HTTP proxy only; nobody can dial us then, unless host is given',
+  ),
   'public.ssu2.enabled': bool(true, 'the UDP transport'),
   'public.ssu2.published': bool(true, 'let others reach us over it'),
   'public.ssu2.port': port(0, '0: as public.port'),
@@ -211,7 +220,6 @@ export const LATER: readonly string[] = [
   'public.pq',
   'public.family',
   'public.ntcp2.enabled',
-  'public.ntcp2.proxy',
   'public.reseed.urls',
   'public.reseed.threshold',
   'public.reseed.proxy',
@@ -253,6 +261,17 @@ function exploratory<F extends Face>(face: F, length: number): ExploratoryKeys<F
 
 function address(value: string, doc: string): Key<string> {
   return text(value, 'an IP address', /^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/, doc)
+}
+
+/** Secret, since a password may stand in it. */
+function proxy(doc: string): Key<string> {
+  const read = (v: unknown): string | undefined =>
+    typeof v === 'string' && (v === '' || readProxy(v) !== undefined) ? v : undefined
+  return {
+    ...secret(doc),
+    allowed: 'http://USER:PASSWORD@ADDRESS:PORT or socks://..., the address an IP address',
+    read,
+  }
 }
 
 /** Proposal 147: 2 is the network, 3-15 are its tests and forks. */

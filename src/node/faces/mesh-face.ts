@@ -220,7 +220,7 @@ class MeshFace implements Face {
   follow(budget: Budget): void {
     this.#services?.setClientTunnels(budget.clientTunnels)
     this.#core.neighbourhood.setCadence(budget.announceInterval, budget.onBattery)
-    this.#core.router.tunnels.setLimits(transitWithin(budget, transitLimits(this.#config, LINK, true)))
+    this.#core.router.setLimits(transitWithin(budget, transitLimits(this.#config, LINK, true)))
   }
 
   reload(config: Config): void {

@@ -5,15 +5,18 @@ import { WallClock } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
+import { readProxy } from '../../host/proxy.ts'
 import type { Driven } from '../../host/pump.ts'
 import { OPEN } from '../../mesh/secret.ts'
 import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
 import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../../protocol/structures/router-info.ts'
 import { Router } from '../../router/router.ts'
+import type { SelfDescription } from '../../router/self.ts'
 import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
+import { PortMapping } from '../drivers/port-mapping.ts'
 import type { Face, FaceContext } from '../face.ts'
 import { meshInvitation } from '../mesh-secret.ts'
 import { readSeed } from '../seed/seed.ts'
@@ -51,7 +54,9 @@ export async function startPublicFace(context: FaceContext): Promise<Face> {
 class PublicFace implements Face {
   readonly #context: FaceContext
   readonly #port: number
+  readonly #udpPort: number
   readonly #hidden: boolean
+  readonly #ssu2: boolean
   readonly #clock: WallClock
   readonly #skew: Skew
   readonly #router: Router
@@ -61,6 +66,7 @@ class PublicFace implements Face {
   readonly #meter: Meter
   #config: Config
   #services: Services | undefined
+  #mapping: PortMapping | undefined
 
   constructor(context: FaceContext) {
     this.#context = context
@@ -71,28 +77,33 @@ class PublicFace implements Face {
     const now = pump.now()
     const faceFolder = folder.face('public')
     this.#port = keptPort(context)
+    this.#udpPort = pub.ssu2.port === 0 ? this.#port : pub.ssu2.port
     this.#clock = new WallClock(Date.now(), now)
     this.#skew = new Skew(existsSync(NTP_SYNCHRONISED) ? QUALITY_NTP : QUALITY_UNKNOWN)
     const share = bandwidth(pub.bandwidth)
     this.#hidden = pub.hidden === true || (pub.hidden === 'auto' && tellsStrangers(context))
-    const published = pub.host !== '' && pub.ntcp2.published && !this.#hidden
+    const keys = transportKeys(faceFolder, random)
+    // What goes past a proxy would tell everyone what the proxy hides.
+    this.#ssu2 = pub.ssu2.enabled && pub.ntcp2.proxy === ''
     this.#router = new Router(
       {
         local: faceFolder.routerKeys(random),
-        ntcp2: transportKeys(faceFolder, random),
+        ntcp2: keys,
+        ssu2: this.#ssu2 ? { introKey: keys.introKey, mtu: pub.ssu2.mtu } : undefined,
         self: {
           netId: pub.net_id,
           bandwidth: share.letter,
           floodfill: pub.floodfill === true,
           hidden: this.#hidden,
           congestion: '',
-          ntcp2: published ? { host: pub.host, port: this.#port } : undefined,
+          ...this.#addresses(),
         },
         exploratory: pub.exploratory,
         meshRule: false,
         allowReservedRanges: pub.allow_reserved_ranges,
         maxPeers: config.limits.peers,
         transit: transitLimits(config, share, !this.#hidden),
+        bytesPerSecond: share.bytesPerSecond,
         random,
         clock: this.#clock,
         log,
@@ -105,6 +116,7 @@ class PublicFace implements Face {
       onEvent: (e) => this.#event(e),
       localAddress: (to) =>
         source !== '' && to.address.includes(':') === source.includes(':') ? source : undefined,
+      proxy: readProxy(pub.ntcp2.proxy),
     })
     this.#host = new RouterHost({ router: this.#router, runner: this.#driven })
     const { journal, records } = faceFolder.openNetDb()
@@ -115,7 +127,7 @@ class PublicFace implements Face {
 
   async start(): Promise<void> {
     const { config, given, folder, log } = this.#context
-    await this.#listen()
+    if (this.#listens()) await this.#listen()
     const seeds = this.#seeds()
     this.#driven.run((at, out) => {
       this.#router.addRouters(seeds, at, out)
@@ -135,6 +147,7 @@ class PublicFace implements Face {
       length,
       minLength: length,
     })
+    this.#mapPort()
   }
 
   status(): FaceStatus {
@@ -171,8 +184,9 @@ class PublicFace implements Face {
 
   follow(budget: Budget): void {
     this.#services?.setClientTunnels(budget.clientTunnels)
-    const limits = transitLimits(this.#config, bandwidth(this.#config.public.bandwidth), !this.#hidden)
-    this.#router.tunnels.setLimits(transitWithin(budget, limits))
+    const offered = bandwidth(this.#config.public.bandwidth)
+    const limits = transitLimits(this.#config, offered, !this.#hidden)
+    this.#router.setLimits(transitWithin(budget, limits), offered.bytesPerSecond)
   }
 
   reload(config: Config): void {
@@ -182,6 +196,7 @@ class PublicFace implements Face {
 
   async close(): Promise<void> {
     await this.#services?.close()
+    await this.#mapping?.close()
     this.#driven.run((at, out) => this.#router.stop(at, out))
     await this.#keeper.close()
     await this.#driven.close()
@@ -213,16 +228,63 @@ class PublicFace implements Face {
     return ri?.addresses.map((a) => ntcp2Address(a)?.host).find((host) => host !== undefined)
   }
 
+  /** What we tell of where we are. */
+  #addresses(): Pick<SelfDescription, 'ntcp2' | 'ssu2'> {
+    const { host, ntcp2, ssu2 } = this.#context.config.public
+    const open = host !== '' && !this.#hidden
+    return {
+      ntcp2: open && ntcp2.published ? { host, port: this.#port } : undefined,
+      ssu2: this.#ssu2
+        ? {
+            published: open && ssu2.published ? { host, port: this.#udpPort } : undefined,
+            families: this.#hidden ? '' : '4',
+            mtu: ssu2.mtu,
+            introducers: [],
+          }
+        : undefined,
+    }
+  }
+
+  /** Who goes out through a proxy would not be seen here: only a user who says where to find us wants both. */
+  #listens(): boolean {
+    const { host, ntcp2 } = this.#context.config.public
+    return !this.#hidden && (ntcp2.proxy === '' || host !== '')
+  }
+
+  #mapPort(): void {
+    const { upnp, host, bind, ipv4 } = this.#context.config.public
+    const wanted = upnp === 'auto' ? host === '' && bind === '' : upnp
+    if (!wanted || !ipv4 || !this.#listens()) return
+    const { log } = this.#context
+    this.#mapping = new PortMapping({
+      wishes: [
+        { protocol: 'tcp', port: this.#port },
+        ...(this.#ssu2 ? [{ protocol: 'udp', port: this.#udpPort } as const] : []),
+      ],
+      onChange: (state) => {
+        if (state.kind === 'mapped')
+          log.write('info', `the gateway passes on what comes for us (${state.by})`)
+      },
+      random: systemRandom,
+      log,
+    })
+    this.#mapping.start()
+  }
+
   async #listen(): Promise<void> {
     const { bind, ipv4, ipv6 } = this.#context.config.public
-    if (this.#hidden) return
     const addresses = bind !== '' ? [bind] : [...(ipv4 ? ['0.0.0.0'] : []), ...(ipv6 === true ? ['::'] : [])]
     for (const address of addresses) {
-      try {
-        await this.#driven.listen(address, this.#port)
-      } catch (e) {
-        throw new Error(`public.port = ${this.#port}: cannot listen on ${address}: ${(e as Error).message}`)
-      }
+      // Datagrams go out by the socket they come in by; a hidden router's has no port that anyone is told.
+      if (this.#ssu2)
+        await listening(
+          'public.ssu2.port',
+          this.#driven,
+          'bindUdp',
+          address,
+          this.#hidden ? 0 : this.#udpPort,
+        )
+      if (this.#listens()) await listening('public.port', this.#driven, 'listen', address, this.#port)
     }
   }
 
@@ -239,6 +301,21 @@ class PublicFace implements Face {
     const good = all.map(verifiedOrNot).filter((ri) => ri !== undefined)
     log.write('info', `${good.length} routers from ${file}`)
     return good
+  }
+}
+
+/** @throws {Error} that names the key. */
+async function listening(
+  key: string,
+  driven: Driven<RouterEvent>,
+  how: 'listen' | 'bindUdp',
+  address: string,
+  port: number,
+): Promise<void> {
+  try {
+    await driven[how](address, port)
+  } catch (e) {
+    throw new Error(`${key} = ${port}: cannot listen on ${address}: ${(e as Error).message}`)
   }
 }
 

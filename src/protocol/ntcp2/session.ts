@@ -201,7 +201,7 @@ export class Ntcp2Session {
     const wall = this.#local.clock.wall(now)
     while (this.#inFlight < SEND_WINDOW) {
       let length = 0
-      for (let m = this.output.peek(wall); m !== undefined; m = this.output.peek(wall)) {
+      for (let m = this.output.peek(now, wall); m !== undefined; m = this.output.peek(now, wall)) {
         const block = i2npBlockLength(m)
         if (length > 0 && length + block > FRAME_TARGET) break
         this.output.shift()

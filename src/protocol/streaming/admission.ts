@@ -57,25 +57,3 @@ export class Admission {
     return this.#total.take(this.#all, now)
   }
 }
-
-/** `rate` a second on average, `burst` at once: for answers that anybody can cause. */
-export class TokenBucket {
-  readonly #rate: number
-  readonly #burst: number
-  #tokens: number
-  #at: Millis | undefined
-
-  constructor(rate: number, burst: number) {
-    this.#rate = rate / 1000
-    this.#burst = burst
-    this.#tokens = burst
-  }
-
-  take(now: Millis): boolean {
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - (this.#at ?? now)) * this.#rate)
-    this.#at = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
-  }
-}

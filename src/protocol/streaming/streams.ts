@@ -9,9 +9,10 @@ import { MalformedError, RefusedError } from '../../base/errors.ts'
 import { type Log, SILENT } from '../../base/log.ts'
 import { Lru } from '../../base/lru.ts'
 import { type Random, randomId } from '../../base/random.ts'
+import { TokenBucket } from '../../base/token-bucket.ts'
 import { type Hash, type HashKey, hashKey } from '../structures/hash.ts'
 import type { Identity, LocalIdentity } from '../structures/identity.ts'
-import { Admission, TokenBucket } from './admission.ts'
+import { Admission } from './admission.ts'
 import { StreamConnection, type StreamContext, type StreamState } from './connection.ts'
 import type { Ports, StreamId, StreamSink } from './events.ts'
 import { DEFAULT_LIMITS, type StreamLimits } from './limits.ts'
@@ -361,7 +362,7 @@ export class StreamSet {
 
   /** With the sequence number that the far side expects next: i2pd heeds no other. */
   #sendReset(packet: StreamPacket, to: Hash, ports: Ports, now: Millis, out: StreamSink): void {
-    if (!this.#resets.take(now)) return
+    if (!this.#resets.take(1, now)) return
     const { signer } = this.#context
     const nacks = nackSet(packet.nacks)
     const answered = (packet.flags & (NO_ACK | SYNCHRONIZE)) === 0
@@ -391,7 +392,7 @@ export class StreamSet {
       out.event({ kind: 'pong', id: packet.receiveStreamId, payload: packet.payload })
       return
     }
-    if (!this.#limits.answerPings || !this.#pongs.take(now)) return
+    if (!this.#limits.answerPings || !this.#pongs.take(1, now)) return
     const to = this.#proved(packet, now)
     if (to === undefined || (from !== undefined && !sameBytes(from, to))) return
     const echo = packet.payload.subarray(0, MAX_ECHO)

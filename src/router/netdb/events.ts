@@ -2,6 +2,7 @@
 import type { Clock, Millis } from '../../base/clock.ts'
 import type { Log } from '../../base/log.ts'
 import { type Random, randomId } from '../../base/random.ts'
+import type { Traffic } from '../../protocol/blocks/output-queue.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
 import type { Hash } from '../../protocol/structures/hash.ts'
 import type { LeaseSet } from '../../protocol/structures/lease-set.ts'
@@ -30,7 +31,7 @@ interface ReplyPath {
 
 export type NetDbEvent =
   /** Directly, over a transport. */
-  | { readonly kind: 'send'; readonly to: Hash; readonly message: I2npMessage }
+  | { readonly kind: 'send'; readonly to: Hash; readonly message: I2npMessage; readonly traffic: Traffic }
   /** Encrypted to the router `to`, through an outbound tunnel of the client's; without client, an exploratory one. */
   | {
       readonly kind: 'send-garlic'
@@ -38,7 +39,7 @@ export type NetDbEvent =
       readonly to: Hash
       readonly message: I2npMessage
     }
-  /** To the gateway of somebody's inbound tunnel. */
+  /** To the gateway of somebody's inbound tunnel: an answer of ours as floodfill. */
   | {
       readonly kind: 'send-tunnel'
       readonly gateway: Hash

@@ -1,6 +1,7 @@
 /** What others ask of us: stores, their flooding, and lookups (netDb page, "Floodfill", "Lookup"; i2np, "DatabaseLookup"). */
 import { sameBytes } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
+import { Throttle } from '../../base/throttle.ts'
 import type { DatabaseLookup } from '../../protocol/i2np/database-lookup.ts'
 import { writeDatabaseSearchReply } from '../../protocol/i2np/database-search-reply.ts'
 import {
@@ -19,7 +20,6 @@ import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import { type NetDbOptions, type NetDbSink, newMessage } from './events.ts'
 import { untilMidnight } from './kademlia.ts'
 import type { LeaseStore } from './lease-store.ts'
-import { Quota } from './quota.ts'
 import type { RouterStore } from './router-store.ts'
 
 // Specification constants
@@ -37,14 +37,15 @@ const NO_REPLY_TOKEN = 0xffffffff
 
 // Implementation constants
 /** Answers to one target, that nobody may be flooded with them by way of us: a page's worth of sites at once is legal. */
-const REPLIES_PER_TARGET = 60
-const REPLY_WINDOW: Millis = 10_000
+const REPLIES_TO_ONE = { perSecond: 6, burst: 60 } as const
+/** Targets remembered: more than a router answers within that time. */
+const MAX_TARGETS = 1024
 
 export class Floodfill {
   readonly #options: NetDbOptions
   readonly #routers: RouterStore
   readonly #leases: LeaseStore
-  readonly #replies = new Quota(REPLIES_PER_TARGET, REPLY_WINDOW)
+  readonly #replies = new Throttle({ each: REPLIES_TO_ONE }, MAX_TARGETS)
 
   constructor(options: NetDbOptions, routers: RouterStore, leases: LeaseStore) {
     this.#options = options
@@ -60,7 +61,7 @@ export class Floodfill {
     const timestamp = this.#options.random.bytes(8)
     const payload = writeDeliveryStatus({ messageId: reply.token, timestamp })
     const message = newMessage(this.#options, MessageType.DeliveryStatus, payload, now)
-    if (reply.tunnelId === 0) out.event({ kind: 'send', to: reply.gateway, message })
+    if (reply.tunnelId === 0) out.event({ kind: 'send', to: reply.gateway, message, traffic: 'transit' })
     else out.event({ kind: 'send-tunnel', gateway: reply.gateway, tunnelId: reply.tunnelId, message })
   }
 
@@ -83,6 +84,7 @@ export class Floodfill {
         kind: 'send',
         to: hash,
         message: newMessage(this.#options, MessageType.DatabaseStore, payload, now),
+        traffic: 'transit',
       })
     }
   }
@@ -101,7 +103,8 @@ export class Floodfill {
     if (lookup.encryption?.scheme === 'aes') return
     if (!this.#replies.take(hashKey(lookup.from), now)) return
     const answer = this.#wrap(lookup, this.#entry(lookup, own, now) ?? this.#others(lookup, now), now)
-    if (lookup.replyTunnelId === undefined) out.event({ kind: 'send', to: lookup.from, message: answer })
+    if (lookup.replyTunnelId === undefined)
+      out.event({ kind: 'send', to: lookup.from, message: answer, traffic: 'transit' })
     else
       out.event({
         kind: 'send-tunnel',

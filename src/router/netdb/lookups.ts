@@ -296,7 +296,7 @@ export class Lookups {
     const payload = writeDatabaseLookup(message)
     const i2np = newMessage(options, MessageType.DatabaseLookup, payload, now)
     const direct = message.replyTunnelId === undefined
-    if (direct) out.event({ kind: 'send', to: peer, message: i2np })
+    if (direct) out.event({ kind: 'send', to: peer, message: i2np, traffic: 'own' })
     else out.event({ kind: 'send-garlic', client: lookup.request.client, to: peer, message: i2np })
     const query: Query = { lookup, peer, direct, state: 'pending' }
     lookup.asked.set(hashKey(peer), query)

@@ -7,6 +7,7 @@ import type { Millis } from '../../base/clock.ts'
 import { earliest } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import { jitter } from '../../base/random.ts'
+import { type Rates, Throttle } from '../../base/throttle.ts'
 import { readDatabaseLookup } from '../../protocol/i2np/database-lookup.ts'
 import { readDatabaseSearchReply } from '../../protocol/i2np/database-search-reply.ts'
 import { type DatabaseStore, readDatabaseStore } from '../../protocol/i2np/database-store.ts'
@@ -33,16 +34,27 @@ import { LeaseStore } from './lease-store.ts'
 import { Lookups } from './lookups.ts'
 import { LeasePublisher } from './publish-leases.ts'
 import { RouterPublisher } from './publish-router.ts'
-import { Quota } from './quota.ts'
 import { readRecords, routerInfoRecord } from './records.ts'
 import { MAX_KEPT_AGE, MAX_STORE_AGE, RouterStore } from './router-store.ts'
 
 // Implementation constants
-/** Entries that one neighbour may bring us: a floodfill of the public network passes on a few a second. */
-const STORES_PER_NEIGHBOUR = 300
-/** And those whose sender is hidden by garlic, all together: what is published straight to us. */
-const STORES_IN_GARLIC = 2000
-const STORE_WINDOW: Millis = 60_000
+/**
+ * Entries that one neighbour may bring us: a floodfill of the public network passes on a few a second. Those whose sender is hidden
+ * by garlic come together: what is published straight to us. Each costs a signature: some 0.5 ms on a small machine.
+ */
+const STORES: Rates = {
+  each: { perSecond: 5, burst: 300 },
+  unnamed: { perSecond: 35, burst: 2000 },
+  all: { perSecond: 100, burst: 3000 },
+}
+/** Questions likewise: each costs a look at every router we know. Who has many asks through tunnels. */
+const LOOKUPS: Rates = {
+  each: { perSecond: 5, burst: 100 },
+  unnamed: { perSecond: 50, burst: 500 },
+  all: { perSecond: 100, burst: 1000 },
+}
+/** Neighbours whose rates are remembered: more than a router has sessions. */
+const MAX_THROTTLED = 1024
 /** How often old entries are dropped and the day is looked at. */
 const SWEEP: Millis = 3 * 60_000
 /** Below this many routers we explore; every vain attempt doubles the pause. */
@@ -58,8 +70,8 @@ export class NetDb {
   readonly #floodfill: Floodfill
   readonly #ownRouter: RouterPublisher
   readonly #ownLeases: LeasePublisher
-  readonly #stores = new Quota(STORES_PER_NEIGHBOUR, STORE_WINDOW)
-  readonly #garlicStores = new Quota(STORES_IN_GARLIC, STORE_WINDOW)
+  readonly #stores = new Throttle(STORES, MAX_THROTTLED)
+  readonly #asked = new Throttle(LOOKUPS, MAX_THROTTLED)
   #sweepAt: Millis | undefined
   #exploreAt: Millis | undefined
   #explorePause: Millis = EXPLORE_SOON
@@ -193,7 +205,7 @@ export class NetDb {
     const r = new Reader(message.payload)
     switch (message.type) {
       case MessageType.DatabaseStore: {
-        if (arrival === 'session' && !this.#mayStore(from, now)) return
+        if (arrival === 'session' && !this.#stores.take(from && hashKey(from), now)) return
         const store = readDatabaseStore(r)
         if (store.type === StoreType.RouterInfo) this.#storeRouter(store, from, arrival, now, out)
         else this.#storeLeases(store, from, arrival, now, out)
@@ -201,7 +213,8 @@ export class NetDb {
       }
       case MessageType.DatabaseLookup:
         // Through a tunnel of ours somebody would find out whose tunnel it is.
-        if (arrival === 'session' && this.#options.floodfill) {
+        if (arrival !== 'session' || !this.#options.floodfill) return
+        if (this.#asked.take(from && hashKey(from), now)) {
           this.#floodfill.answer(readDatabaseLookup(r), from, this.#ownRouter.own, now, out)
         }
         return
@@ -217,10 +230,6 @@ export class NetDb {
       default:
         return
     }
-  }
-
-  #mayStore(from: Hash | undefined, now: Millis): boolean {
-    return from === undefined ? this.#garlicStores.take('', now) : this.#stores.take(hashKey(from), now)
   }
 
   #storeRouter(

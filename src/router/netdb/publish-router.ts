@@ -93,7 +93,7 @@ export class RouterPublisher {
     const reply = { token: this.#token, tunnelId: 0, gateway: local }
     const payload = writeDatabaseStore({ key: local, type: StoreType.RouterInfo, reply, data: own.bytes })
     const message = newMessage(this.#options, MessageType.DatabaseStore, payload, now)
-    out.event({ kind: 'send', to: floodfill.hash, message })
+    out.event({ kind: 'send', to: floodfill.hash, message, traffic: 'own' })
     this.#deadline = now + (this.#options.connected(floodfill.hash) ? ACK_TIMEOUT : DIAL_ACK_TIMEOUT)
     if (log.enabled('debug')) log.write('debug', `publish our RouterInfo to ${shortHash(floodfill.hash)}`)
   }

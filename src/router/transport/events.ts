@@ -2,6 +2,8 @@
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId } from '../../base/core.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
+import type { IpPort } from '../../protocol/ssu2/blocks.ts'
+import type { LongHeader } from '../../protocol/ssu2/header.ts'
 import type { Hash } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import type { TransportName } from './session.ts'
@@ -31,6 +33,17 @@ export type TransportEvent =
     }
   /** An authenticated peer's clock minus ours, ms. */
   | { readonly kind: 'clock'; readonly peer: Hash; readonly offset: number }
+  /** A block of an SSU2 session that is about other routers: relaying, peer tests, relay tags. */
+  | { readonly kind: 'block'; readonly from: Hash; readonly type: number; readonly data: Uint8Array }
+  /** A PeerTest or HolePunch, its masks off and still sealed. */
+  | {
+      readonly kind: 'out-of-session'
+      readonly header: LongHeader
+      readonly packet: Uint8Array
+      readonly from: Endpoint
+    }
+  /** Where a peer sees us. */
+  | { readonly kind: 'our-address'; readonly peer: Hash; readonly address: IpPort }
   /** An adopted connection has ended. */
   | { readonly kind: 'link-closed'; readonly link: LinkId }
 

@@ -21,6 +21,9 @@ export interface TransportLimits {
   readonly idleMs: Millis
   /** A session idle for at least this long may be closed when there are too many. */
   readonly evictIdleMs: Millis
+  /** Transports to dial with. */
+  readonly ntcp2: boolean
+  readonly ssu2: boolean
   readonly ipv4: boolean
   readonly ipv6: boolean
   /** Dial and accept reserved address ranges: for test networks only. */
@@ -41,6 +44,8 @@ export const DEFAULT_LIMITS: TransportLimits = {
   handshakeMs: 15_000,
   idleMs: 125_000,
   evictIdleMs: 20_000,
+  ntcp2: true,
+  ssu2: true,
   ipv4: true,
   ipv6: true,
   allowReserved: false,

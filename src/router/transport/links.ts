@@ -10,6 +10,7 @@ import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import type { PeerStatus, TransportEvent } from './events.ts'
 import { crossed, type Link, Peer } from './peer.ts'
 import type { Session, SessionEvent } from './session.ts'
+import type { CountingSink, Shaper } from './shaper.ts'
 
 // Implementation constants
 
@@ -18,6 +19,7 @@ const CROSSED_MS = 3_000
 
 export class Links {
   readonly #ours: Hash
+  readonly #shaper: Shaper
   readonly #links = new Map<Session, Link>()
   readonly #peers = new Map<HashKey, Peer>()
   readonly #deadlines = new Deadlines<Link>()
@@ -31,8 +33,9 @@ export class Links {
   /** When the oldest message that no flush has seen was queued. */
   dirtySince: Millis | undefined
 
-  constructor(ours: Hash) {
+  constructor(ours: Hash, shaper: Shaper) {
     this.#ours = ours
+    this.#shaper = shaper
   }
 
   of(session: Session): Link {
@@ -60,6 +63,7 @@ export class Links {
 
   add(link: Link): void {
     this.#links.set(link.session, link)
+    this.#shaper.hold(link)
     if (!link.initiator) this.halfOpen.add(link)
     else if (link.peer !== undefined) {
       this.#peers.set(link.peer.key, link.peer)
@@ -96,15 +100,15 @@ export class Links {
     this.dirtySince ??= now
   }
 
-  flush(now: Millis, sink: Sink<SessionEvent>): void {
-    if (this.#dirty.length === 0) return
+  flush(now: Millis, sink: CountingSink): void {
+    const { deadline } = this.#shaper
+    if (this.#dirty.length === 0 && (deadline === undefined || now < deadline)) return
     const dirty = this.#dirty
     this.#dirty = []
     this.dirtySince = undefined
-    for (const link of dirty) {
-      link.dirty = false
-      link.session.flush(now, sink)
-    }
+    for (const link of dirty) link.dirty = false
+    this.#shaper.serve(dirty, now, sink)
+    for (const link of dirty) this.settle(link)
   }
 
   /** The session in use that has been idle for longest. */
@@ -216,7 +220,7 @@ export class Links {
     const winner = peer.winner(older, newer, this.#ours)
     const loser = winner === newer ? older : newer
     peer.current = winner
-    loser.session.output.moveTo(winner.session.output)
+    loser.session.output.moveTo(winner.session.output, now)
     peer.standby.add(loser)
     if (!crossed(older, newer)) loser.session.terminate(TerminationReason.normal, 'duplicate', now, sink)
     else if (loser.initiator) {
@@ -232,7 +236,7 @@ export class Links {
   #dropNeedlessDials(peer: Peer, now: Millis, sink: Sink<SessionEvent>): void {
     const { current } = peer
     if (current === undefined) return
-    peer.waiting.moveTo(current.session.output)
+    peer.waiting.moveTo(current.session.output, now)
     if (!current.initiator && compareBytes(this.#ours, peer.hash) < 0) return
     for (const { session } of [...peer.dials])
       session.terminate(TerminationReason.normal, 'connected meanwhile', now, sink)
@@ -247,7 +251,7 @@ export class Links {
   #promote(peer: Peer, spare: Link, queue: OutputQueue, now: Millis): void {
     peer.standby.delete(spare)
     spare.session.endAt(Number.POSITIVE_INFINITY)
-    queue.moveTo(spare.session.output)
+    queue.moveTo(spare.session.output, now)
     this.markDirty(spare, now)
   }
 }

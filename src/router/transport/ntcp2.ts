@@ -2,6 +2,7 @@
 import { sameBytes } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId, Sink } from '../../base/core.ts'
+import { ipBytes } from '../../base/ip.ts'
 import { SeenFilter } from '../../base/lru.ts'
 import { OutputQueue } from '../../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
@@ -13,7 +14,7 @@ import { Ntcp2Session } from '../../protocol/ntcp2/session.ts'
 import type { HashKey } from '../../protocol/structures/hash.ts'
 import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
-import { mayComeFrom, type Ntcp2Choice, parseAddress } from './addresses.ts'
+import { mayComeFrom, type Ntcp2Choice } from './addresses.ts'
 import type { TransportEvent } from './events.ts'
 import type { TransportLimits } from './limits.ts'
 import type { Links } from './links.ts'
@@ -101,7 +102,10 @@ export class Ntcp2 {
   }
 
   writable(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
-    this.#tcp.get(id)?.session.writable(now, this.#o.sink.with(now, out))
+    const tcp = this.#tcp.get(id)
+    if (tcp === undefined) return
+    tcp.session.writable(now, this.#o.sink.with(now, out))
+    this.#o.links.markDirty(tcp.link, now)
   }
 
   /**
@@ -177,7 +181,7 @@ export class Ntcp2 {
   /** The handshake with a stranger, if it may begin. */
   #welcome(from: Endpoint, now: Millis, out: Sink<TransportEvent>): Handshake | undefined {
     const { reception } = this.#o
-    const source = parseAddress(from.address)
+    const source = ipBytes(from.address)
     if (source === undefined || !reception.admits(source, from.address, now, out)) return undefined
     return this.#respond(now, (ri) => (mayComeFrom(ri, source) ? undefined : TerminationReason.banned))
   }

@@ -16,7 +16,7 @@ const CROSSING_MS = 5_000
 
 export class Link {
   readonly session: Session
-  readonly endpoint: Endpoint
+  endpoint: Endpoint
   /** The connection under it, and the name its owner gave it, when it was adopted. */
   readonly adopted: { readonly id: LinkId; readonly name: string } | undefined
   readonly initiator: boolean
@@ -26,6 +26,8 @@ export class Link {
   peer: Peer | undefined
   /** Has messages that no flush has seen. */
   dirty = false
+  /** See Shaper. */
+  credit = 0
   /** What the transport's deadlines hold for it. */
   deadline: Millis | undefined
 

@@ -9,6 +9,8 @@ export class SessionSink implements Sink<SessionEvent> {
   readonly #handle: (e: SessionEvent, now: Millis, out: Sink<TransportEvent>) => void
   now: Millis = 0
   outer!: Sink<TransportEvent>
+  /** Bytes that all sessions wrote. */
+  sent = 0
 
   constructor(handle: (e: SessionEvent, now: Millis, out: Sink<TransportEvent>) => void) {
     this.#handle = handle
@@ -22,6 +24,7 @@ export class SessionSink implements Sink<SessionEvent> {
   }
 
   udp(to: Endpoint, bytes: Uint8Array): void {
+    this.sent += bytes.length
     this.outer.udp(to, bytes)
   }
 
@@ -30,6 +33,7 @@ export class SessionSink implements Sink<SessionEvent> {
   }
 
   tcpData(id: LinkId, bytes: Uint8Array): void {
+    this.sent += bytes.length
     this.outer.tcpData(id, bytes)
   }
 

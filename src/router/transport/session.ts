@@ -1,8 +1,9 @@
 /** What a conversation over either transport is to the router: NTCP2's and SSU2's sessions both look like this. */
 import type { Millis } from '../../base/clock.ts'
-import type { Sink } from '../../base/core.ts'
+import type { Endpoint, Sink } from '../../base/core.ts'
 import type { OutputQueue } from '../../protocol/blocks/output-queue.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
+import type { IpPort } from '../../protocol/ssu2/blocks.ts'
 import type { Hash } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 
@@ -60,3 +61,9 @@ export type SessionEvent =
       /** Their clock minus ours, when an initiator learned it from a handshake that failed for it. */
       readonly clockOffset: number | undefined
     }
+  /** SSU2: a block that is no session's business: relaying, peer tests, tags, tokens. */
+  | { readonly kind: 'block'; readonly session: Session; readonly type: number; readonly data: Uint8Array }
+  /** SSU2: the peer sees us there. */
+  | { readonly kind: 'address'; readonly session: Session; readonly address: IpPort }
+  /** SSU2: the peer has another address now, and has proved it. */
+  | { readonly kind: 'moved'; readonly session: Session; readonly to: Endpoint }

@@ -1,19 +1,22 @@
 /**
  * All connections of one router on one network: hand it a message and a router's hash. It dials, accepts, queues, decides
- * between duplicate sessions, and tells the rest through events. NTCP2 only.
+ * between duplicate sessions, and tells the rest through events.
  */
-import { sameBytes } from '../../base/bytes.ts'
+import { Reader, sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore } from '../../base/core.ts'
+import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../../base/core.ts'
 import { Deadlines, earliest } from '../../base/deadlines.ts'
-import { MalformedError } from '../../base/errors.ts'
+import { unlessMalformed } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
+import type { TokenBucket } from '../../base/token-bucket.ts'
 import type { X25519KeyPair } from '../../crypto/x25519.ts'
+import type { Traffic } from '../../protocol/blocks/output-queue.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import { type I2npMessage, MAX_MESSAGE, STANDARD_HEADER } from '../../protocol/i2np/message.ts'
 import { type Local, MAX_ROUTER_INFO_AGE_MS } from '../../protocol/ntcp2/handshake.ts'
 import { FRAME_TARGET } from '../../protocol/ntcp2/session.ts'
+import { readNewToken, Ssu2BlockType } from '../../protocol/ssu2/blocks.ts'
 import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { LocalIdentity } from '../../protocol/structures/identity.ts'
 import {
@@ -32,6 +35,8 @@ import type { Link, Peer } from './peer.ts'
 import { Reception } from './reception.ts'
 import type { Opened, SessionEvent } from './session.ts'
 import { SessionSink } from './session-sink.ts'
+import { type OutRates, Shaper } from './shaper.ts'
+import { Ssu2 } from './ssu2.ts'
 import { Wanted } from './wanted.ts'
 
 // Implementation constants
@@ -42,9 +47,13 @@ import { Wanted } from './wanted.ts'
  */
 const NEXT_ATTEMPT_MS = 2_000
 
+const UNLIMITED: OutRates = { all: Number.POSITIVE_INFINITY, transit: Number.POSITIVE_INFINITY }
+
 export interface TransportOptions {
   readonly local: LocalIdentity
   readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
+  /** Undefined without SSU2; its static keys are NTCP2's. */
+  readonly ssu2?: { readonly introKey: Uint8Array; readonly mtu: number } | undefined
   readonly netId: number
   /** Noise prologue of a mesh. */
   readonly prologue?: Uint8Array | undefined
@@ -52,6 +61,8 @@ export interface TransportOptions {
   readonly clock: Clock
   readonly log: Log
   readonly limits?: Partial<TransportLimits> | undefined
+  /** `inbound` is charged with everything that comes in. Default: no limit. */
+  readonly bandwidth?: { readonly out: OutRates; readonly inbound: TokenBucket }
   /** View of the netDb: verified RouterInfos. */
   readonly routers: { get(hash: Hash): RouterInfo | undefined }
 }
@@ -63,31 +74,38 @@ interface Attempts {
   readonly left: Choice[]
 }
 
-export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEvent> {
+export class Transport
+  implements TcpCore<TransportEvent>, UdpCore<TransportEvent>, TimedCore<TransportEvent>
+{
   readonly #local: Local
   readonly #log: Log
   readonly #limits: TransportLimits
   readonly #routers: TransportOptions['routers']
+  readonly #inbound: TokenBucket | undefined
   readonly #links: Links
+  readonly #shaper: Shaper
   readonly #wanted = new Wanted()
   readonly #backoff: Backoff
   readonly #reception: Reception
   readonly #inner: SessionSink
   readonly #ntcp2: Ntcp2
+  readonly #ssu2: Ssu2 | undefined
   readonly #attempts = new Map<HashKey, Attempts>()
   /** When the next address of a router is tried beside the one before. */
   readonly #next = new Deadlines<HashKey>()
   #routerInfo: RouterInfo | undefined
 
-  constructor(options: TransportOptions) {
-    const { ntcp2, netId, random, clock } = options
+  constructor(options: TransportOptions, now: Millis = 0) {
+    const { ntcp2, ssu2, netId, random, clock } = options
     const { hash } = options.local.identity
     this.#local = { hash, ...ntcp2, netId, prologue: options.prologue, random, clock }
     this.#log = options.log
-    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const limits = { ...DEFAULT_LIMITS, ssu2: ssu2 !== undefined, ...options.limits }
     this.#limits = limits
     this.#routers = options.routers
-    const links = new Links(hash)
+    this.#inbound = options.bandwidth?.inbound
+    this.#shaper = new Shaper(options.bandwidth?.out ?? UNLIMITED)
+    const links = new Links(hash, this.#shaper)
     this.#links = links
     this.#backoff = new Backoff(random)
     const sink = new SessionSink((e, now, out) => this.#sessionEvent(e, now, out))
@@ -96,6 +114,12 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     this.#reception = reception
     const ours = (): RouterInfo | undefined => this.#routerInfo
     this.#ntcp2 = new Ntcp2({ local: this.#local, limits, links, reception, sink, ours })
+    if (ssu2 !== undefined) {
+      const { introKey, mtu } = ssu2
+      const relay = { wantsRelayTag: () => false, relayTag: () => undefined }
+      const local = { ...this.#local, introKey }
+      this.#ssu2 = new Ssu2({ local, mtu, limits, links, reception, sink, ours, ...relay }, now)
+    }
   }
 
   /** Our own: sent in every handshake and now and then afterwards. Nothing is dialled or accepted before. */
@@ -112,6 +136,11 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     return this.#links.find(hashKey(hash))?.current !== undefined
   }
 
+  /** Sessions stay; what waits leaves at the new rates. */
+  setRates(rates: OutRates): void {
+    this.#shaper.setRates(rates)
+  }
+
   /** Bytes over all connections there ever were. */
   traffic(): { readonly in: number; readonly out: number } {
     return this.#links.traffic()
@@ -125,29 +154,35 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
    * Queues `message` for `to`, dialling or asking for its RouterInfo when need be; it leaves at the next `flush` or
    * `timeout`. False when it was not taken: too long, no address to dial, failed lately, or too much under way.
    */
-  send(to: Hash, message: I2npMessage, now: Millis, out: Sink<TransportEvent>): boolean {
+  send(
+    to: Hash,
+    message: I2npMessage,
+    now: Millis,
+    out: Sink<TransportEvent>,
+    traffic: Traffic = 'own',
+  ): boolean {
     if (message.payload.length > MAX_MESSAGE - STANDARD_HEADER) return false
     const key = hashKey(to)
     const peer = this.#links.find(key)
     const link = peer?.current
     if (link !== undefined) {
-      link.session.output.push(message)
-      if (link.session.output.bytes < FRAME_TARGET) this.#links.markDirty(link, now)
-      else link.session.flush(now, this.#inner.with(now, out))
+      link.session.output.push(message, traffic, now)
+      this.#links.markDirty(link, now)
+      if (link.session.output.bytes >= FRAME_TARGET) this.flush(now, out)
       return true
     }
     if (peer !== undefined && peer.dials.size > 0) {
-      peer.waiting.push(message)
+      peer.waiting.push(message, traffic, now)
       return true
     }
     const ri = this.#routers.get(to)
     if (ri !== undefined) {
       const dialled = this.#dial(ri, now, out)
-      dialled?.waiting.push(message)
+      dialled?.waiting.push(message, traffic, now)
       return dialled !== undefined
     }
     if (sameBytes(to, this.#local.hash)) return false
-    const held = this.#wanted.hold(key, message, now)
+    const held = this.#wanted.hold(key, message, traffic, now)
     if (held === 'new') out.event({ kind: 'unknown-router', peer: to })
     return held !== 'full'
   }
@@ -172,6 +207,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
 
   /** Ends the session with one router. */
   disconnect(hash: Hash, reason: number, now: Millis, out: Sink<TransportEvent>): void {
+    this.flush(now, out)
     const inner = this.#inner.with(now, out)
     for (const { peer, session } of [...this.#links.all()]) {
       if (peer !== undefined && sameBytes(peer.hash, hash))
@@ -181,6 +217,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
 
   /** Ends everything, telling the peers why. */
   shutdown(now: Millis, out: Sink<TransportEvent>): void {
+    this.flush(now, out)
     const inner = this.#inner.with(now, out)
     for (const { session } of [...this.#links.all()]) {
       session.terminate(TerminationReason.shutdown, 'shutting down', now, inner)
@@ -201,11 +238,16 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
   }
 
   received(id: LinkId, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
+    this.#inbound?.spend(bytes.length, now)
     this.#ntcp2.received(id, bytes, now, out)
   }
 
   closed(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
     this.#ntcp2.closed(id, now, out)
+  }
+
+  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
+    this.#ssu2?.datagram(from, bytes, now, out)
   }
 
   writable(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {
@@ -217,17 +259,20 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     const inner = this.#inner.with(now, out)
     for (let link = this.#links.due(now); link !== undefined; link = this.#links.due(now)) {
       link.session.timeout(now, inner)
+      // Paced sending goes on with what the queue still holds.
+      if (link.session.output.size > 0) this.#links.markDirty(link, now)
       this.#links.settle(link)
     }
     for (let key = this.#next.due(now); key !== undefined; key = this.#next.due(now))
       this.#tryNext(key, now, out)
     while (this.#wanted.expired(now) !== undefined);
+    this.#ssu2?.timeout(now, out)
   }
 
   nextTimeout(): Millis | undefined {
     return earliest(
-      earliest(this.#links.dirtySince, this.#next.next()),
-      earliest(this.#links.nextDeadline(), this.#wanted.next()),
+      earliest(earliest(this.#links.dirtySince, this.#shaper.deadline), this.#next.next()),
+      earliest(this.#links.nextDeadline(), earliest(this.#wanted.next(), this.#ssu2?.nextTimeout())),
     )
   }
 
@@ -239,7 +284,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     if (this.#backoff.waits(key, routerInfo.published, now) || !this.#reception.makeRoom(now, out))
       return undefined
     const peer = this.#links.peer(routerInfo.hash)
-    this.#wanted.take(key)?.moveTo(peer.waiting)
+    this.#wanted.take(key)?.moveTo(peer.waiting, now)
     const choices = dialable(routerInfo, this.#limits)
     const first = this.#backoff.count(key) % choices.length
     this.#attempts.set(key, { routerInfo, peer, left: [...choices.slice(first), ...choices.slice(0, first)] })
@@ -255,7 +300,9 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     if (attempts.left.length > 0) this.#next.set(key, now + NEXT_ATTEMPT_MS)
     // Where the first attempt failed our clock may be wrong.
     const padded = this.#backoff.count(key) === 0
-    this.#ntcp2.dial(attempts.routerInfo, choice, attempts.peer, padded, now, out)
+    const { routerInfo, peer } = attempts
+    if (choice.transport === 'ntcp2') this.#ntcp2.dial(routerInfo, choice, peer, padded, now, out)
+    else this.#ssu2?.dial(routerInfo, choice, peer, now, out)
     return true
   }
 
@@ -278,7 +325,27 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
         return
       case 'ended':
         this.#ended(this.#links.of(e.session), e, now, out)
+        return
+      case 'block':
+        this.#block(e, now, out)
+        return
+      case 'address':
+        out.event({ kind: 'our-address', peer: this.#links.of(e.session).peer!.hash, address: e.address })
+        return
+      case 'moved':
+        this.#links.of(e.session).endpoint = e.to
     }
+  }
+
+  #block(
+    { session, type, data }: SessionEvent & { kind: 'block' },
+    _now: Millis,
+    out: Sink<TransportEvent>,
+  ): void {
+    if (type === Ssu2BlockType.newToken) {
+      const token = unlessMalformed(() => readNewToken(new Reader(data)))
+      if (token !== undefined) this.#ssu2?.tokenGiven(session, token)
+    } else out.event({ kind: 'block', from: this.#links.of(session).peer!.hash, type, data })
   }
 
   /** ntcp2, "RouterInfo": in the data phase it must be the peer's own. */
@@ -289,13 +356,10 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     now: Millis,
     out: Sink<TransportEvent>,
   ): void {
-    let routerInfo: RouterInfo | undefined
-    try {
+    const routerInfo = unlessMalformed(() => {
       const unverified = readRouterInfo(bytes)
-      if (sameBytes(unverified.claimed.hash, from)) routerInfo = verifyRouterInfo(unverified)
-    } catch (error) {
-      if (!(error instanceof MalformedError)) throw error
-    }
+      return sameBytes(unverified.claimed.hash, from) ? verifyRouterInfo(unverified) : undefined
+    })
     if (routerInfo === undefined) return
     const { netId, clock } = this.#local
     if (checkRouterInfo(routerInfo, netId, clock.wall(now), MAX_ROUTER_INFO_AGE_MS) !== 'ok') return
@@ -307,7 +371,8 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
     const key = hashKey(hash)
     this.#backoff.succeeded(key)
     this.#attemptsOver(key)
-    this.#wanted.take(key)?.moveTo(link.session.output)
+    this.#ssu2?.opened(link.session)
+    this.#wanted.take(key)?.moveTo(link.session.output, now)
     if (this.#log.enabled('debug')) this.#log.write('debug', `session with ${shortHash(hash)} open`)
     this.#links.opened(link, result.remote, now, this.#inner.with(now, out), out)
     out.event({ kind: 'clock', peer: hash, offset: result.clockOffset })
@@ -315,6 +380,7 @@ export class Transport implements TcpCore<TransportEvent>, TimedCore<TransportEv
 
   #ended(link: Link, e: SessionEvent & { kind: 'ended' }, now: Millis, out: Sink<TransportEvent>): void {
     const { peer } = link
+    this.#ssu2?.ended(link.session, now)
     if (this.#log.enabled('debug')) {
       const name = peer === undefined ? link.endpoint.address : shortHash(peer.hash)
       this.#log.write('debug', `session with ${name} ended (${e.reason}): ${e.why}`)

@@ -1,7 +1,7 @@
 /** Messages for routers whose RouterInfo is being looked up. */
 import type { Millis } from '../../base/clock.ts'
 import { Deadlines } from '../../base/deadlines.ts'
-import { OutputQueue } from '../../protocol/blocks/output-queue.ts'
+import { OutputQueue, type Traffic } from '../../protocol/blocks/output-queue.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
 import type { HashKey } from '../../protocol/structures/hash.ts'
 
@@ -19,16 +19,16 @@ export class Wanted {
   readonly #deadlines = new Deadlines<HashKey>()
 
   /** `new` when nobody asked for this router before; `full` when the message is not kept. */
-  hold(key: HashKey, message: I2npMessage, now: Millis): 'new' | 'held' | 'full' {
+  hold(key: HashKey, message: I2npMessage, traffic: Traffic, now: Millis): 'new' | 'held' | 'full' {
     const queue = this.#queues.get(key)
     if (queue !== undefined) {
       if (queue.size >= MAX_WANTED_MESSAGES) return 'full'
-      queue.push(message)
+      queue.push(message, traffic, now)
       return 'held'
     }
     if (this.#queues.size >= MAX_WANTED) return 'full'
     const fresh = new OutputQueue()
-    fresh.push(message)
+    fresh.push(message, traffic, now)
     this.#queues.set(key, fresh)
     this.#deadlines.set(key, now + WANTED_MS)
     return 'new'

@@ -1,9 +1,9 @@
 /** Which build requests of others are looked at, and which are granted (tunnel-implementation, "Throttling"). */
 import type { Millis } from '../../base/clock.ts'
-import { Lru } from '../../base/lru.ts'
 import type { Random } from '../../base/random.ts'
+import { Throttle } from '../../base/throttle.ts'
 import { type Hash, type HashKey, hashKey } from '../../protocol/structures/hash.ts'
-import { TokenBucket } from './token-bucket.ts'
+import type { Policer } from './policer.ts'
 import type { TransitLimits } from './tunnel-event.ts'
 
 // Implementation constants
@@ -14,64 +14,44 @@ const RANDOM_REFUSAL_FROM = 0.7
 /** No neighbour may hold more of our capacity than this, once it has more tunnels than the floor. */
 const PEER_SHARE = 0.25
 const PEER_FLOOR = 100
-/** Seconds of full rate that the bandwidth bucket saves up. */
-const BANDWIDTH_BURST_SECONDS = 2
 /** Seconds' worth of requests that may come at once from everyone: a neighbourhood that starts together. */
 const TOTAL_BURST_SECONDS = 2
 
 export class Admission {
-  readonly bandwidth: TokenBucket
   readonly #random: Random
-  #limits: TransitLimits
-  readonly #peers = new Lru<HashKey, TokenBucket>(MAX_THROTTLED_PEERS)
-  readonly #total: TokenBucket
+  readonly #policer: Policer
+  readonly #asked: Throttle
   /** Tunnels in which a neighbour stands before or after us. */
   readonly #held = new Map<HashKey, number>()
+  limits: TransitLimits
 
-  constructor(limits: TransitLimits, random: Random) {
-    this.#limits = limits
+  /** The rates of requests in `limits` are those of now: later limits leave them as they are. */
+  constructor(limits: TransitLimits, policer: Policer, random: Random) {
+    this.limits = limits
+    this.#policer = policer
     this.#random = random
-    const rate = limits.transitBytesPerSecond
-    this.bandwidth = new TokenBucket(rate, rate * BANDWIDTH_BURST_SECONDS)
-    this.#total = new TokenBucket(limits.buildsPerSecond, limits.buildsPerSecond * TOTAL_BURST_SECONDS)
-  }
-
-  get limits(): TransitLimits {
-    return this.#limits
-  }
-
-  set limits(limits: TransitLimits) {
-    this.#limits = limits
-    this.bandwidth.rate = limits.transitBytesPerSecond
-    this.bandwidth.burst = limits.transitBytesPerSecond * BANDWIDTH_BURST_SECONDS
-    this.#total.rate = limits.buildsPerSecond
-    this.#total.burst = limits.buildsPerSecond * TOTAL_BURST_SECONDS
-  }
-
-  /** Before anything is decrypted. `from` is undefined for what came in garlic; that is one sender. */
-  mayAsk(from: Hash | undefined, now: Millis): boolean {
-    const key = from === undefined ? '' : hashKey(from)
-    const { peerBuildsPerSecond, peerBuildBurst } = this.#limits
-    let bucket = this.#peers.get(key)
-    if (bucket === undefined) {
+    const { peerBuildsPerSecond, peerBuildBurst, buildsPerSecond } = limits
+    const rates = {
+      each: { perSecond: peerBuildsPerSecond, burst: peerBuildBurst },
       // Garlic comes from all creators of inbound tunnels together.
-      const scale = from === undefined ? 4 : 1
-      bucket = new TokenBucket(peerBuildsPerSecond * scale, peerBuildBurst * scale)
-      this.#peers.set(key, bucket)
+      unnamed: { perSecond: 4 * peerBuildsPerSecond, burst: 4 * peerBuildBurst },
+      all: { perSecond: buildsPerSecond, burst: TOTAL_BURST_SECONDS * buildsPerSecond },
     }
-    // The neighbour's own rate first: what it sends in excess costs the others nothing.
-    return bucket.take(1, now) && this.#total.take(1, now)
+    this.#asked = new Throttle(rates, MAX_THROTTLED_PEERS)
+  }
+
+  /** Before anything is decrypted. `from` is undefined for what came in garlic. */
+  mayAsk(from: Hash | undefined, now: Millis): boolean {
+    return this.#asked.take(from && hashKey(from), now)
   }
 
   /** Whether there is room for one more among `transit` tunnels. */
   grants(transit: number, previous: Hash | undefined, next: Hash, now: Millis): boolean {
-    const { maxTransit } = this.#limits
+    const { maxTransit } = this.limits
     if (transit >= maxTransit) return false
     const share = Math.max(PEER_FLOOR, maxTransit * PEER_SHARE)
     if (this.#count(next) >= share || (previous !== undefined && this.#count(previous) >= share)) return false
-    const { burst } = this.bandwidth
-    const used = Number.isFinite(burst) ? 1 - this.bandwidth.available(now) / burst : 0
-    const load = Math.max(transit / maxTransit, used)
+    const load = Math.max(transit / maxTransit, this.#policer.load(now))
     const excess = (load - RANDOM_REFUSAL_FROM) / (1 - RANDOM_REFUSAL_FROM)
     return excess <= 0 || this.#random.below(1 << 16) >= excess * (1 << 16)
   }

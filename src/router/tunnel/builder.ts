@@ -1,8 +1,8 @@
 /** Builds our own tunnels: hops, request, reply (tunnel-creation-ecies, "Message Flow"). */
 import { sameBytes } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
-import { Lru } from '../../base/lru.ts'
 import { randomId } from '../../base/random.ts'
+import { Throttle } from '../../base/throttle.ts'
 import {
   type BuildStatuses,
   createBuild,
@@ -21,7 +21,6 @@ import { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
 import { InboundTunnel, OutboundTunnel } from './own-tunnel.ts'
 import type { Building, Pool, Side } from './pool.ts'
 import type { TunnelTable } from './table.ts'
-import { TokenBucket } from './token-bucket.ts'
 import type { Due, HopSelector, PeerResult, PoolId, TunnelSink } from './tunnel-event.ts'
 
 // Implementation constants
@@ -30,8 +29,7 @@ const BUILD_TIMEOUT: Millis = 9_000
 /** All pools together: more would be noticed as a flood by the routers that carry them. */
 const MAX_BUILDS = 32
 /** Requests that we hand to one neighbour, a second and at once: others drop what exceeds 5 a second. */
-const NEIGHBOUR_RATE = 4
-const NEIGHBOUR_BURST = 5
+const NEIGHBOUR_BUILDS = { perSecond: 4, burst: 5 } as const
 const MAX_NEIGHBOURS = 1024
 /** Bytes of unfinished messages in all our inbound tunnels: a few hundred of the longest. */
 const OWN_FRAGMENT_BYTES = 16 << 20
@@ -73,7 +71,7 @@ export class Builder {
   readonly #exploratory: () => Pool | undefined
   readonly #owner: BuildOwner
   readonly #byReplyId = new Map<number, Pending>()
-  readonly #neighbours = new Lru<HashKey, TokenBucket>(MAX_NEIGHBOURS)
+  readonly #neighbours = new Throttle({ each: NEIGHBOUR_BUILDS }, MAX_NEIGHBOURS)
   readonly #fragments = new FragmentBudget(OWN_FRAGMENT_BYTES)
 
   constructor(p: BuilderParameters) {
@@ -98,7 +96,7 @@ export class Builder {
     if (hops === undefined || hops.length !== side.length) return 'no-hops'
     const straight = side.direction === 'outbound' || path === 'straight'
     const neighbour = straight ? hashKey(hops[0]!.hash) : undefined
-    if (neighbour !== undefined && !this.#mayAsk(neighbour, now)) return 'throttled'
+    if (neighbour !== undefined && !this.#neighbours.take(neighbour, now)) return 'throttled'
     const tunnelId = path === 'straight' || side.direction === 'inbound' ? this.#table.freeId() : undefined
     const replyId = this.#freeReplyId()
     const build = this.#create(side, hops, path, tunnelId, replyId, now)
@@ -225,7 +223,7 @@ export class Builder {
       out.event({ kind: 'reply-key', pool: pending.replyPool, key, tag })
     }
     const message = table.envelope(MessageType.ShortTunnelBuild, build.payload, now)
-    out.event({ kind: 'send', to: hops[0]!.hash, message })
+    out.event({ kind: 'send', to: hops[0]!.hash, message, traffic: 'own' })
   }
 
   #requestInbound(pending: Pending, path: unknown, now: Millis, out: TunnelSink): void {
@@ -237,7 +235,7 @@ export class Builder {
     const bare = tunnel !== undefined && sameBytes(tunnel.endpoint, gateway.hash)
     const wrapped = bare ? message : this.#wrapped(gateway, message, now)
     if (wrapped === undefined) return
-    if (tunnel === undefined) out.event({ kind: 'send', to: gateway.hash, message: wrapped })
+    if (tunnel === undefined) out.event({ kind: 'send', to: gateway.hash, message: wrapped, traffic: 'own' })
     else tunnel.send({ kind: 'router', hash: gateway.hash }, wrapped, now, out)
   }
 
@@ -308,14 +306,5 @@ export class Builder {
       const id = randomId(this.#table.random)
       if (!this.#byReplyId.has(id)) return id
     }
-  }
-
-  #mayAsk(neighbour: HashKey, now: Millis): boolean {
-    let bucket = this.#neighbours.get(neighbour)
-    if (bucket === undefined) {
-      bucket = new TokenBucket(NEIGHBOUR_RATE, NEIGHBOUR_BURST)
-      this.#neighbours.set(neighbour, bucket)
-    }
-    return bucket.take(1, now)
   }
 }

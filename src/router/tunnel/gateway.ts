@@ -1,5 +1,6 @@
 /** The near end of a tunnel: an outbound tunnel's gateway is its creator, an inbound tunnel's some hop. */
 import type { Millis } from '../../base/clock.ts'
+import type { Traffic } from '../../protocol/blocks/output-queue.ts'
 import { MessageType } from '../../protocol/i2np/message.ts'
 import type { Hash } from '../../protocol/structures/hash.ts'
 import type { TunnelDelivery } from '../../protocol/tunnel-data/delivery.ts'
@@ -23,11 +24,12 @@ export class Gateway implements Due {
   readonly #blocks: Uint8Array[] = []
   #flushedAt: Millis = Number.NEGATIVE_INFINITY
 
-  constructor(table: TunnelTable, next: Hash, nextTunnelId: number, layers: Layers) {
+  constructor(table: TunnelTable, next: Hash, nextTunnelId: number, layers: Layers, traffic: Traffic) {
     this.#table = table
     this.#batch = new Batch(table, layers, (payload, _block, now, out) => {
       setTunnelId(payload, nextTunnelId)
-      out.event({ kind: 'send', to: next, message: table.envelope(MessageType.TunnelData, payload, now) })
+      const message = table.envelope(MessageType.TunnelData, payload, now)
+      out.event({ kind: 'send', to: next, message, traffic })
     })
     this.#fragmenter = new Fragmenter(table.random)
   }

@@ -55,7 +55,7 @@ export class OutboundTunnel extends OwnTunnel {
     this.#table = table
     const first = hops[0]
     if (first !== undefined) {
-      this.#gateway = new Gateway(table, first.hash, first.receiveTunnelId, new CreatorLayers(hops))
+      this.#gateway = new Gateway(table, first.hash, first.receiveTunnelId, new CreatorLayers(hops), 'own')
     }
   }
 
@@ -68,8 +68,8 @@ export class OutboundTunnel extends OwnTunnel {
   send(to: OutboundDelivery, message: I2npMessage, now: Millis, out: TunnelSink): boolean {
     if (message.payload.length > MAX_MESSAGE - STANDARD_HEADER) return false
     if (this.#gateway !== undefined) this.#gateway.send(to, writeMessage(message), now, out)
-    else if (to.kind === 'router') this.#table.toRouter(to.hash, message, out)
-    else this.#table.toTunnel(to.gateway, to.tunnelId, writeMessage(message), now, out)
+    else if (to.kind === 'router') this.#table.toRouter(to.hash, message, 'own', out)
+    else this.#table.toTunnel(to.gateway, to.tunnelId, writeMessage(message), 'own', now, out)
     return true
   }
 

@@ -8,6 +8,7 @@ import { Deadlines } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { type Random, randomId } from '../../base/random.ts'
+import type { Traffic } from '../../protocol/blocks/output-queue.ts'
 import { type I2npMessage, isExpired, MessageType, readMessage } from '../../protocol/i2np/message.ts'
 import { writeTunnelGateway } from '../../protocol/i2np/tunnel-gateway.ts'
 import type { Hash } from '../../protocol/structures/hash.ts'
@@ -117,27 +118,34 @@ export class TunnelTable {
   }
 
   /** To a router, perhaps this one. */
-  toRouter(to: Hash, message: I2npMessage, out: TunnelSink): void {
+  toRouter(to: Hash, message: I2npMessage, traffic: Traffic, out: TunnelSink): void {
     if (this.isSelf(to)) out.event({ kind: 'local', message })
-    else out.event({ kind: 'send', to, message })
+    else out.event({ kind: 'send', to, message, traffic })
   }
 
   /** To the gateway of an inbound tunnel, perhaps one of ours. `message` has its standard header. */
-  toTunnel(gateway: Hash, tunnelId: number, message: Uint8Array, now: Millis, out: TunnelSink): void {
+  toTunnel(
+    gateway: Hash,
+    tunnelId: number,
+    message: Uint8Array,
+    traffic: Traffic,
+    now: Millis,
+    out: TunnelSink,
+  ): void {
     if (this.isSelf(gateway)) {
       this.#receivers.get(tunnelId)?.gateway(message, now, out)
       return
     }
     const payload = writeTunnelGateway({ tunnelId, message })
-    out.event({ kind: 'send', to: gateway, message: this.envelope(MessageType.TunnelGateway, payload, now) })
+    this.toRouter(gateway, this.envelope(MessageType.TunnelGateway, payload, now), traffic, out)
   }
 
-  /** A message as it left a tunnel that ends here. Refused when it is malformed or expired. */
+  /** A message as it left somebody's tunnel that ends here. Refused when it is malformed or expired. */
   deliver(to: OutboundDelivery, bytes: Uint8Array, now: Millis, out: TunnelSink): void {
     const message = this.read(bytes)
     if (message === undefined || isExpired(message, this.clock.wall(now))) return
-    if (to.kind === 'router') this.toRouter(to.hash, message, out)
-    else this.toTunnel(to.gateway, to.tunnelId, bytes, now, out)
+    if (to.kind === 'router') this.toRouter(to.hash, message, 'transit', out)
+    else this.toTunnel(to.gateway, to.tunnelId, bytes, 'transit', now, out)
   }
 
   /** Undefined when malformed. */

@@ -12,15 +12,14 @@ import type { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
 import { Batch } from './batch.ts'
 import { Endpoint } from './endpoint.ts'
 import { Gateway } from './gateway.ts'
+import type { Policer } from './policer.ts'
 import { type Receiver, setTunnelId, type TunnelTable } from './table.ts'
-import type { TokenBucket } from './token-bucket.ts'
 import type { TunnelSink } from './tunnel-event.ts'
 
 /** What transit tunnels share beside the table. */
 export interface TransitResources {
   readonly table: TunnelTable
-  /** Bytes that may pass. */
-  readonly bandwidth: TokenBucket
+  readonly policer: Policer
   readonly fragments: FragmentBudget
 }
 
@@ -43,13 +42,13 @@ export function transitTunnel(
 /** Adds its layer and passes on: the hot path. The message's buffer travels through. */
 class Participant implements TransitTunnel {
   readonly #table: TunnelTable
-  readonly #bandwidth: TokenBucket
+  readonly #policer: Policer
   readonly #previous: Hash
   readonly #batch: Batch<I2npMessage>
 
   constructor(opened: OpenedRequest, previous: Hash, resources: TransitResources) {
     this.#table = resources.table
-    this.#bandwidth = resources.bandwidth
+    this.#policer = resources.policer
     this.#previous = previous
     const { table } = resources
     const { nextHop, nextTunnelId } = opened.request
@@ -58,14 +57,14 @@ class Participant implements TransitTunnel {
       setTunnelId(payload, nextTunnelId)
       // The expiration stays: a new one would tell the next hop nothing, but let a message live on.
       const id = randomId(table.random)
-      out.event({ kind: 'send', to: nextHop, message: { type, id, expiration, payload } })
+      out.event({ kind: 'send', to: nextHop, message: { type, id, expiration, payload }, traffic: 'transit' })
     })
   }
 
   data(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
     const payload = message.payload
     if (!sameBytes(from, this.#previous) || this.#table.duplicate(payload, now)) return
-    if (this.#bandwidth.take(payload.length, now)) this.#batch.add(message, payload, now, out)
+    if (this.#policer.passes(payload.length, now)) this.#batch.add(message, payload, now, out)
   }
 
   gateway(): void {}
@@ -75,19 +74,19 @@ class Participant implements TransitTunnel {
 
 /** Takes messages from anyone. */
 class TransitGateway implements TransitTunnel {
-  readonly #bandwidth: TokenBucket
+  readonly #policer: Policer
   readonly #gateway: Gateway
 
   constructor(opened: OpenedRequest, resources: TransitResources) {
     const { nextHop, nextTunnelId } = opened.request
-    this.#bandwidth = resources.bandwidth
-    this.#gateway = new Gateway(resources.table, nextHop, nextTunnelId, new HopLayer(opened.keys))
+    this.#policer = resources.policer
+    this.#gateway = new Gateway(resources.table, nextHop, nextTunnelId, new HopLayer(opened.keys), 'transit')
   }
 
   data(): void {}
 
   gateway(message: Uint8Array, now: Millis, out: TunnelSink): void {
-    if (message.length === 0 || !this.#bandwidth.take(message.length, now)) return
+    if (message.length === 0 || !this.#policer.passes(message.length, now)) return
     this.#gateway.send(LOCAL, message, now, out)
   }
 
@@ -99,14 +98,14 @@ class TransitGateway implements TransitTunnel {
 /** Sends to anyone. */
 class TransitEndpoint implements TransitTunnel {
   readonly #table: TunnelTable
-  readonly #bandwidth: TokenBucket
+  readonly #policer: Policer
   readonly #previous: Hash
   readonly #batch: Batch<undefined>
   readonly #endpoint: Endpoint
 
   constructor(opened: OpenedRequest, previous: Hash, resources: TransitResources) {
     this.#table = resources.table
-    this.#bandwidth = resources.bandwidth
+    this.#policer = resources.policer
     this.#previous = previous
     this.#endpoint = new Endpoint(resources.table, resources.fragments)
     this.#batch = new Batch(resources.table, new HopLayer(opened.keys), (_item, block, now, out) =>
@@ -117,7 +116,7 @@ class TransitEndpoint implements TransitTunnel {
   data(from: Hash, message: I2npMessage, now: Millis, out: TunnelSink): void {
     const payload = message.payload
     if (!sameBytes(from, this.#previous) || this.#table.duplicate(payload, now)) return
-    if (this.#bandwidth.take(payload.length, now)) this.#batch.add(undefined, payload, now, out)
+    if (this.#policer.passes(payload.length, now)) this.#batch.add(undefined, payload, now, out)
   }
 
   gateway(): void {}

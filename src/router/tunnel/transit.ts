@@ -2,6 +2,7 @@
 import { copy, Reader } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
+import type { TokenBucket } from '../../base/token-bucket.ts'
 import type { X25519KeyPair } from '../../crypto/x25519.ts'
 import { ACCEPTED, buildMinutes, LAYER_AES, REFUSED } from '../../protocol/build/record.ts'
 import {
@@ -20,6 +21,7 @@ import type { Hash } from '../../protocol/structures/hash.ts'
 import { FragmentBudget } from '../../protocol/tunnel-data/reassembler.ts'
 import { Admission } from './admission.ts'
 import { DuplicateFilter } from './duplicate-filter.ts'
+import { Policer } from './policer.ts'
 import { LIFETIME_GRACE, TUNNEL_LIFETIME, type TunnelTable } from './table.ts'
 import { type TransitResources, type TransitTunnel, transitTunnel } from './transit-tunnel.ts'
 import type { Due, TransitLimits, TunnelSink } from './tunnel-event.ts'
@@ -45,17 +47,19 @@ interface Grant extends Due {
 export class Transit {
   readonly #table: TunnelTable
   readonly #keys: X25519KeyPair
+  readonly #policer: Policer
   readonly #admission: Admission
   readonly #resources: TransitResources
   readonly #replays: DuplicateFilter
   #count = 0
 
-  constructor(table: TunnelTable, keys: X25519KeyPair, limits: TransitLimits) {
+  constructor(table: TunnelTable, keys: X25519KeyPair, limits: TransitLimits, inbound: TokenBucket) {
     this.#table = table
     this.#keys = keys
-    this.#admission = new Admission(limits, table.random)
+    this.#policer = new Policer(limits.transitBytesPerSecond, inbound)
+    this.#admission = new Admission(limits, this.#policer, table.random)
     const fragments = new FragmentBudget(TRANSIT_FRAGMENT_BYTES)
-    this.#resources = { table, bandwidth: this.#admission.bandwidth, fragments }
+    this.#resources = { table, policer: this.#policer, fragments }
     this.#replays = new DuplicateFilter(REPLAY_PERIOD, MAX_REPLAY_MARKS, table.random)
   }
 
@@ -66,7 +70,7 @@ export class Transit {
 
   /** Bytes of tunnel messages carried for others. */
   get bytes(): number {
-    return this.#admission.bandwidth.taken
+    return this.#policer.bytes
   }
 
   get limits(): TransitLimits {
@@ -75,6 +79,7 @@ export class Transit {
 
   /** Tunnels that stand stay. */
   set limits(limits: TransitLimits) {
+    this.#policer.rate = limits.transitBytesPerSecond
     this.#admission.limits = limits
   }
 
@@ -142,7 +147,7 @@ export class Transit {
         ...table.envelope(MessageType.ShortTunnelBuild, payload, now),
         id: request.nextMessageId,
       }
-      out.event({ kind: 'send', to: request.nextHop, message: next })
+      out.event({ kind: 'send', to: request.nextHop, message: next, traffic: 'transit' })
       return
     }
     let reply = table.envelope(MessageType.OutboundTunnelBuildReply, payload, now)
@@ -153,7 +158,7 @@ export class Transit {
       const garlic = wrapWithKey(key, tag, { delivery: LOCAL_DELIVERY, message: reply })
       reply = table.envelope(MessageType.Garlic, writeGarlic(garlic), now)
     }
-    table.toTunnel(request.nextHop, request.nextTunnelId, writeMessage(reply), now, out)
+    table.toTunnel(request.nextHop, request.nextTunnelId, writeMessage(reply), 'transit', now, out)
   }
 }
 

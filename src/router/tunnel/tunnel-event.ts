@@ -1,5 +1,6 @@
 /** What the tunnels of a router say to the outside, and what they ask of it. */
 import type { Millis, WallMillis } from '../../base/clock.ts'
+import type { Traffic } from '../../protocol/blocks/output-queue.ts'
 import type { Hop } from '../../protocol/build/creator.ts'
 import type { I2npMessage } from '../../protocol/i2np/message.ts'
 import type { Hash, HashKey } from '../../protocol/structures/hash.ts'
@@ -12,7 +13,7 @@ export type PoolId = number
 export type PeerResult = 'accepted' | 'declined' | 'timeout' | 'test-ok' | 'test-failed'
 
 export type TunnelEvent =
-  | { readonly kind: 'send'; readonly to: Hash; readonly message: I2npMessage }
+  | { readonly kind: 'send'; readonly to: Hash; readonly message: I2npMessage; readonly traffic: Traffic }
   /** Came out of one of our inbound tunnels; `tunnelId` is the one at its gateway. */
   | {
       readonly kind: 'received'

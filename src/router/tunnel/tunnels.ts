@@ -7,6 +7,7 @@ import { earliest } from '../../base/deadlines.ts'
 import { MalformedError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { jitter, type Random } from '../../base/random.ts'
+import type { TokenBucket } from '../../base/token-bucket.ts'
 import { type I2npMessage, isExpired, MessageType } from '../../protocol/i2np/message.ts'
 import { readTunnelGateway } from '../../protocol/i2np/tunnel-gateway.ts'
 import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
@@ -44,6 +45,8 @@ export interface TunnelsParameters {
   readonly clock: Clock
   readonly log: Log
   readonly limits: TransitLimits
+  /** The account of everything that comes in, kept by who reads it. */
+  readonly inbound: TokenBucket
   readonly selectHops: HopSelector
 }
 
@@ -74,7 +77,7 @@ export class Tunnels implements TimedCore<TunnelEvent>, SideKeeper, BuildOwner, 
   constructor(p: TunnelsParameters) {
     const { random, clock, log } = p
     this.#table = new TunnelTable({ self: p.local.identity.hash, random, clock, log })
-    this.#transit = new Transit(this.#table, p.local.encryption, p.limits)
+    this.#transit = new Transit(this.#table, p.local.encryption, p.limits, p.inbound)
     this.#builder = new Builder({
       table: this.#table,
       selectHops: p.selectHops,

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { concat, copy, hex, sameBytes } from '../../../src/base/bytes.ts'
 import { seededRandom } from '../../../src/base/random.ts'
-import {
-  MAX_QUEUED_BYTES,
-  MAX_QUEUED_MESSAGES,
-  OutputQueue,
-} from '../../../src/protocol/blocks/output-queue.ts'
 import { FrameOpener, FrameSealer, MAX_PLAINTEXT } from '../../../src/protocol/ntcp2/data-phase.ts'
 import { Intake } from '../../../src/protocol/ntcp2/intake.ts'
 
@@ -104,45 +99,5 @@ describe('intake', () => {
     expect(intake.discard()).toBe(6)
     expect(intake.take(1)).toBeUndefined()
     expect(intake.waiting).toBe(false)
-  })
-})
-
-describe('output queue', () => {
-  const wall = 1_700_000_000_000
-  const message = (id: number, size: number, expiration = wall) => ({
-    type: 18,
-    id,
-    expiration,
-    payload: new Uint8Array(size),
-  })
-
-  it('drops the oldest beyond its bytes and beyond its count', () => {
-    const queue = new OutputQueue()
-    for (let i = 0; i < 2000; i++) queue.push(message(i, 1028))
-    expect(queue.bytes).toBeLessThanOrEqual(MAX_QUEUED_BYTES)
-    expect(queue.size + queue.dropped).toBe(2000)
-    expect(queue.peek(wall)!.id).toBe(queue.dropped)
-    const tiny = new OutputQueue()
-    for (let i = 0; i < 5000; i++) tiny.push(message(i, 1))
-    expect(tiny.size).toBe(MAX_QUEUED_MESSAGES)
-    expect(tiny.shift()!.id).toBe(5000 - MAX_QUEUED_MESSAGES)
-  })
-
-  it('passes over what has expired and keeps its count of bytes', () => {
-    const queue = new OutputQueue()
-    queue.push(message(1, 10, wall - 61_000))
-    queue.push(message(2, 10, wall - 59_000))
-    expect(queue.peek(wall)!.id).toBe(2)
-    queue.shift()
-    expect([queue.bytes, queue.size, queue.shift()]).toEqual([0, 0, undefined])
-  })
-
-  it('moves to another in order', () => {
-    const [a, b] = [new OutputQueue(), new OutputQueue()]
-    b.push(message(1, 5))
-    a.push(message(2, 5))
-    a.push(message(3, 5))
-    a.moveTo(b)
-    expect([a.size, a.bytes, b.shift()!.id, b.shift()!.id, b.shift()!.id]).toEqual([0, 0, 1, 2, 3])
   })
 })

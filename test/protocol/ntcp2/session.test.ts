@@ -309,7 +309,8 @@ describe('control blocks', () => {
     const rig = new Rig()
     const count = (): number => {
       for (let i = 0; i < 50; i++) {
-        rig.session.output.push({ type: 18, id: i, expiration: WALL, payload: new Uint8Array(1000) })
+        const message = { type: 18, id: i, expiration: WALL, payload: new Uint8Array(1000) }
+        rig.session.output.push(message, 'own', rig.now)
         rig.session.flush(rig.now, rig.out)
         rig.session.writable(rig.now, rig.out)
       }

@@ -6,11 +6,14 @@ import type { Millis } from '../../../src/base/clock.ts'
 import type { Endpoint, LinkId, Sink } from '../../../src/base/core.ts'
 import { SILENT } from '../../../src/base/log.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
+import type { TokenBucket } from '../../../src/base/token-bucket.ts'
+import type { Traffic } from '../../../src/protocol/blocks/output-queue.ts'
 import type { I2npMessage } from '../../../src/protocol/i2np/message.ts'
 import { type HashKey, hashKey } from '../../../src/protocol/structures/hash.ts'
 import type { RouterInfo } from '../../../src/protocol/structures/router-info.ts'
 import type { TransportEvent } from '../../../src/router/transport/events.ts'
 import type { TransportLimits } from '../../../src/router/transport/limits.ts'
+import type { OutRates } from '../../../src/router/transport/shaper.ts'
 import { Transport } from '../../../src/router/transport/transport.ts'
 import { type Party, type PartyOptions, party } from '../../protocol/ntcp2/parties.ts'
 
@@ -27,6 +30,11 @@ interface Due {
   readonly at: Millis
   readonly seq: number
   readonly run: () => void
+}
+
+interface Settings {
+  readonly limits?: Partial<TransportLimits>
+  readonly bandwidth?: { readonly out: OutRates; readonly inbound: TokenBucket }
 }
 
 export class Wire {
@@ -48,9 +56,9 @@ export class Wire {
     this.random = seededRandom(seed)
   }
 
-  host(seed: number, options: PartyOptions & { limits?: Partial<TransportLimits> } = {}): Host {
+  host(seed: number, options: PartyOptions & Settings = {}): Host {
     const address = options.host ?? `21.0.${seed >> 8}.${seed & 255}`
-    const host = new Host(this, party(seed, { host: address, ...options }), address, options.limits)
+    const host = new Host(this, party(seed, { host: address, ...options }), address, options)
     this.hosts.set(address, host)
     return host
   }
@@ -101,7 +109,7 @@ export class Host implements Sink<TransportEvent> {
   stalled = false
   #held: (() => void)[] = []
 
-  constructor(wire: Wire, p: Party, address: string, limits: Partial<TransportLimits> = {}) {
+  constructor(wire: Wire, p: Party, address: string, settings: Settings) {
     this.wire = wire
     this.party = p
     this.address = address
@@ -114,7 +122,8 @@ export class Host implements Sink<TransportEvent> {
       random,
       clock,
       log: SILENT,
-      limits: { sourceBurst: 1000, ...limits },
+      limits: { sourceBurst: 1000, ...settings.limits },
+      ...(settings.bandwidth === undefined ? {} : { bandwidth: settings.bandwidth }),
       routers: { get: (hash) => this.known.get(hashKey(hash)) },
     })
     this.transport.setRouterInfo(p.routerInfo)
@@ -134,7 +143,7 @@ export class Host implements Sink<TransportEvent> {
     this.transport.flush(this.wire.now, this)
   }
 
-  send(to: Host, id: number, size = 100): boolean {
+  send(to: Host, id: number, size = 100, traffic: Traffic = 'own'): boolean {
     const message: I2npMessage = {
       type: 18,
       id,
@@ -143,7 +152,7 @@ export class Host implements Sink<TransportEvent> {
     }
     let taken = false
     this.turn(() => {
-      taken = this.transport.send(to.hash, message, this.wire.now, this)
+      taken = this.transport.send(to.hash, message, this.wire.now, this, traffic)
     })
     return taken
   }

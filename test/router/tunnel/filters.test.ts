@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../../src/base/random.ts'
 import { DuplicateFilter } from '../../../src/router/tunnel/duplicate-filter.ts'
-import { TokenBucket } from '../../../src/router/tunnel/token-bucket.ts'
 
 const random = seededRandom(3)
 
@@ -35,16 +34,5 @@ describe('duplicate filter', () => {
     for (let i = 0; i < 100_000; i++) f.seen(0xdeadbeef, i * 4096, 0)
     for (let i = 0; i < 100_000; i++) f.seen(i, 0, 0)
     expect(performance.now() - before).toBeLessThan(2000)
-  })
-})
-
-describe('token bucket', () => {
-  it('gives its rate and its burst', () => {
-    const b = new TokenBucket(10, 5)
-    let n = 0
-    for (let t = 0; t <= 10_000; t += 10) if (b.take(1, t)) n++
-    expect(Math.abs(n - 105)).toBeLessThanOrEqual(1)
-    expect(b.available(20_000)).toBe(5)
-    expect(new TokenBucket(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY).take(1e9, 0)).toBe(true)
   })
 })

@@ -3,6 +3,7 @@ import { copy, Reader } from '../../../src/base/bytes.ts'
 import { WallClock } from '../../../src/base/clock.ts'
 import { SILENT } from '../../../src/base/log.ts'
 import { type Random, seededRandom, shuffle } from '../../../src/base/random.ts'
+import { TokenBucket } from '../../../src/base/token-bucket.ts'
 import type { Hop } from '../../../src/protocol/build/creator.ts'
 import { readGarlic } from '../../../src/protocol/i2np/garlic.ts'
 import { type I2npMessage, MessageType } from '../../../src/protocol/i2np/message.ts'
@@ -61,6 +62,7 @@ export class Node {
       clock: net.clock,
       log: SILENT,
       limits,
+      inbound: net.inbound,
       selectHops: (_pool, direction, length) =>
         (this.path ?? ((_d, n) => net.others(this, n)))(direction, length)?.map(hopOf),
     })
@@ -136,6 +138,8 @@ export class Node {
 }
 
 export class Net {
+  /** What comes in, at all nodes: no limit unless a test sets one. */
+  readonly inbound: TokenBucket = new TokenBucket(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
   readonly random: Random
   readonly clock: WallClock = new WallClock(START, 0)
   readonly nodes: Node[] = []

@@ -334,6 +334,20 @@ describe('participants', () => {
     expect(passed).toBeGreaterThan(100)
     expect(passed).toBeLessThanOrEqual(121)
   })
+
+  it('give way when more comes in than may', () => {
+    const { a, data } = participant()
+    const { inbound } = a.net
+    inbound.rate = inbound.burst = 10_000
+    expect(data()).toBe(1)
+    inbound.spend(15_000, a.net.now)
+    expect(data()).toBe(0)
+    a.net.now += 400
+    expect(data()).toBe(0)
+    a.net.now += 200
+    expect(data()).toBe(1)
+    expect(a.router.tunnels.counts().transitBytes).toBe(2 * 1028)
+  })
 })
 
 describe('outbound endpoints', () => {
