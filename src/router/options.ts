@@ -6,6 +6,7 @@ import type { X25519KeyPair } from '../crypto/x25519.ts'
 import type { Hash } from '../protocol/structures/hash.ts'
 import type { LocalIdentity } from '../protocol/structures/identity.ts'
 import type { Lease } from '../protocol/structures/lease.ts'
+import type { Family } from './reach/events.ts'
 import type { SelfDescription } from './self.ts'
 import type { SideOptions, TransitLimits } from './tunnel/tunnel-event.ts'
 
@@ -14,11 +15,28 @@ export interface PoolSides {
   readonly outbound: SideOptions
 }
 
+export interface Ssu2Settings {
+  readonly introKey: Uint8Array
+  /** Of our interface. */
+  readonly mtu: number
+  /** Undefined where nobody is behind a NAT: in a mesh, and for a router that hides. */
+  readonly reach?: {
+    /** Of the addresses that we have. */
+    readonly families: readonly Family[]
+    /** Our UDP port. */
+    readonly port: number
+    /** Whether each transport may be published once others can reach us. */
+    readonly publish: { readonly ntcp2: boolean; readonly ssu2: boolean }
+    /** Peers of different networks that must agree on our address. */
+    readonly quorum?: number
+  }
+}
+
 export interface RouterOptions {
   readonly local: LocalIdentity
   readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
   /** Undefined without SSU2; its static keys are NTCP2's. */
-  readonly ssu2?: { readonly introKey: Uint8Array; readonly mtu: number } | undefined
+  readonly ssu2?: Ssu2Settings | undefined
   readonly self: SelfDescription
   /** Mixed into every handshake; a mesh's hello key. */
   readonly prologue?: Uint8Array

@@ -14,11 +14,15 @@ import type { RouterInfo } from '../protocol/structures/router-info.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { Destination } from './destination/destination.ts'
 import { HopRule } from './hop-rule.ts'
+import { Introductions } from './introductions.ts'
+import { isReserved } from './ip-ranges.ts'
 import { NetDb } from './netdb/netdb.ts'
 import type { Conversation, DestinationRequest, InboundPath, PoolSides, RouterOptions } from './options.ts'
 import { PeerProfiles } from './peers/profiles.ts'
 import { hopSelector } from './peers/selector.ts'
-import { describeSelf, type SelfDescription } from './self.ts'
+import type { Family, Verdict } from './reach/events.ts'
+import { Reach } from './reach/reach.ts'
+import { describeSelf, type PublicAddress, type SelfDescription } from './self.ts'
 import { type LocalDestination, type RouterEvent, Switchboard } from './switchboard.ts'
 import { Transport } from './transport/transport.ts'
 import type { PoolId, SideOptions, TransitLimits } from './tunnel/tunnel-event.ts'
@@ -30,6 +34,9 @@ import { Tunnels } from './tunnel/tunnels.ts'
 const REPUBLISH: Millis = 40 * 60_000
 
 // Implementation constants
+
+/** After a change of what we know of our place: others of the same moment go out with it. */
+const REPUBLISH_SOON: Millis = 2_000
 
 /** RouterInfos kept, 1.5 KB each: a fifth of the public network, enough for good choices within a small memory. */
 const MAX_ROUTERS = 2_000
@@ -56,6 +63,8 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
   readonly #destinations = new Map<number, OwnDestination>()
   readonly #deadlines = new Deadlines<'republish' | OwnDestination>()
   readonly #rule: HopRule
+  /** Undefined without SSU2 and where no NAT can be in the way. */
+  readonly #reach: Reach | undefined
   #self: SelfDescription
   #routerInfo: RouterInfo
   #nextDestination = 1
@@ -73,7 +82,11 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
       {
         local,
         ntcp2: options.ntcp2,
-        ssu2: options.ssu2,
+        ssu2: options.ssu2 && {
+          ...options.ssu2,
+          wantsRelayTag: () => this.#reach?.needsIntroducers ?? false,
+          relayTag: (source) => this.#reach?.freshTag(source.length === 4 ? 4 : 6),
+        },
         netId: options.self.netId,
         ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
         routers,
@@ -113,7 +126,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
         candidates: () => this.#candidates(),
         connected: (hash) => this.transport.isConnected(hash),
         canDial: (ri) => this.transport.canDial(ri),
-        reachable: () => options.meshRule || this.#self.ntcp2 !== undefined,
+        reachable: () => options.meshRule || this.#routerInfo.caps.includes('R'),
         mesh: options.meshRule,
         random,
         clock,
@@ -140,6 +153,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
       peerResult: (e, at) => this.#profiles.record(e.peer, e.what, at),
     })
     this.transport.setRouterInfo(this.#routerInfo)
+    this.#reach = this.#whetherReached(now)
   }
 
   get hash(): Hash {
@@ -156,6 +170,8 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
     this.#turn(now, out, () => {
       this.#publish(now)
       if (this.#rule.settled) this.tunnels.start(now, this.#switch.tunnelSink)
+      const at = this.#self.ssu2?.published
+      if (at !== undefined) this.#switch.introductions?.configured(at, now)
     })
   }
 
@@ -172,10 +188,14 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
     })
   }
 
-  /** What we say of ourselves has changed. */
-  setSelf(self: SelfDescription, now: Millis, out: Sink<RouterEvent>): void {
-    this.#self = self
-    this.#turn(now, out, () => this.#publish(now))
+  /** A NAT forwards to us what comes for `at`; undefined when it does no longer. */
+  mapped(at: PublicAddress | undefined, now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.#switch.introductions?.mapped(at, now))
+  }
+
+  /** How strangers fare with us over SSU2. */
+  verdict(family: Family): Verdict {
+    return this.#reach?.verdict(family) ?? 'unknown'
   }
 
   /** Tunnels and sessions that stand stay. */
@@ -384,6 +404,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
       this.transport.timeout(now, this.#switch.transportSink)
       this.tunnels.timeout(now, this.#switch.tunnelSink)
       this.netdb.timeout(now, this.#switch.netdbSink)
+      if ((this.#reach?.nextTimeout() ?? now + 1) <= now) this.#switch.introductions?.timeout(now)
       for (const at of this.#destinations.values()) {
         const next = at.destination.nextTimeout()
         if (next !== undefined && next <= now) at.destination.timeout(now, this.#switch.sinkOf(at))
@@ -396,6 +417,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
     next = earliest(next, this.transport.nextTimeout())
     next = earliest(next, this.tunnels.nextTimeout())
     next = earliest(next, this.netdb.nextTimeout())
+    next = earliest(next, this.#reach?.nextTimeout())
     for (const { destination } of this.#destinations.values())
       next = earliest(next, destination.nextTimeout())
     return next
@@ -442,6 +464,49 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
       if (!this.#options.meshRule || this.transport.isConnected(ri.hash)) yield ri
   }
 
+  #whetherReached(now: Millis): Reach | undefined {
+    const { ssu2, local, random, clock, self, allowReservedRanges } = this.#options
+    if (ssu2?.reach === undefined) return undefined
+    const { families, port, publish, quorum } = ssu2.reach
+    const { transport, netdb } = this
+    const reach = new Reach(
+      {
+        local,
+        introKey: ssu2.introKey,
+        netId: self.netId,
+        random,
+        clock,
+        routers: netdb,
+        mayReach: (ip) =>
+          families.includes(ip.length === 4 ? 4 : 6) && (allowReservedRanges || !isReserved(ip)),
+        giveToken: (to, at) => transport.giveToken(to, at),
+        families,
+        serve: true,
+        ...(quorum === undefined ? {} : { quorum }),
+      },
+      now,
+    )
+    const { transportSink, netdbSink } = this.#switch
+    const changed = (at: Millis): void => this.#publishSoon(at)
+    const sinks = { transportSink, netdbSink }
+    const wanted = { families, port, publish, changed }
+    this.#switch.introductions = new Introductions({
+      reach,
+      transport,
+      netdb,
+      ...sinks,
+      ...wanted,
+      random,
+      clock,
+    })
+    return reach
+  }
+
+  /** Several changes at once are one for the others. */
+  #publishSoon(now: Millis): void {
+    this.#deadlines.set('republish', now + REPUBLISH_SOON)
+  }
+
   #publish(now: Millis): void {
     this.#routerInfo = this.#describe(now)
     this.transport.setRouterInfo(this.#routerInfo)
@@ -453,7 +518,8 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
   #describe(now: Millis): RouterInfo {
     const { local, ntcp2, ssu2, clock } = this.#options
     const keys = { staticKey: ntcp2.staticKeys.publicKey, iv: ntcp2.iv, introKey: ssu2?.introKey }
-    return describeSelf(local, keys, this.#self, clock.wall(now))
+    const self = this.#switch?.introductions?.describe(this.#self, now) ?? this.#self
+    return describeSelf(local, keys, self, clock.wall(now))
   }
 
   /** An inbound tunnel of `client` (of the exploratory pool without one) that answers can come through. */

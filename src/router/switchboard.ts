@@ -20,6 +20,7 @@ import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts
 import type { LocalIdentity } from '../protocol/structures/identity.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
 import type { Destination, DestinationEvent, StreamEvent } from './destination/destination.ts'
+import type { Introductions } from './introductions.ts'
 import type { Arrival, NetDbEvent } from './netdb/events.ts'
 import type { NetDb } from './netdb/netdb.ts'
 import { ReplyKeys } from './reply-keys.ts'
@@ -75,6 +76,8 @@ export class Switchboard {
   /** Connected peers by hash, and the address each has. */
   readonly #connected = new Map<HashKey, string>()
   #reachable = 0
+  /** Set once, where there is SSU2 and a NAT may be in the way. */
+  introductions: Introductions | undefined
   readonly transportSink: Sink<TransportEvent>
   readonly tunnelSink: { event(e: TunnelEvent): void }
   readonly netdbSink: { event(e: NetDbEvent): void }
@@ -146,6 +149,7 @@ export class Switchboard {
     let settled = 0
     for (;;) {
       settled += drain(this.#fromTransport, (e) => this.#onTransport(e, now))
+      settled += this.introductions?.settle(now) ?? 0
       this.#parts.tunnels.flush(now, this.tunnelSink)
       if (this.#queues().every((q) => q.length === 0)) return
       settled += drain(this.#fromTunnels, (e) => this.#onTunnels(e, now))
@@ -191,12 +195,12 @@ export class Switchboard {
       case 'dial-failed':
         this.#parts.peerResult({ kind: 'peer-result', peer: e.peer, what: 'timeout' }, now)
         this.#parts.tunnels.unreachable(e.peer, now, this.tunnelSink)
+        this.introductions?.told(e, now)
         return
       case 'link-closed':
-      case 'block':
-      case 'out-of-session':
-      case 'our-address':
         return
+      default:
+        this.introductions?.told(e, now)
     }
   }
 
@@ -352,6 +356,7 @@ export class Switchboard {
         return
       case 'router':
         transport.routerFound(e.routerInfo, now, this.transportSink)
+        this.introductions?.routerFound(e.routerInfo, now)
         tunnels.peersChanged(now, this.tunnelSink)
         return
       case 'lease-set':

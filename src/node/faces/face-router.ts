@@ -142,7 +142,7 @@ export interface FaceView {
   readonly anonymity: FaceStatus['anonymity']
   readonly note: string
   readonly hops: number
-  readonly reachable: string
+  readonly reachability: FaceStatus['reachability']
   readonly limit: number
   readonly waitingFor: string | undefined
 }
@@ -184,7 +184,7 @@ export function faceStatus(view: FaceView, meter: Meter, now: Millis): FaceStatu
       transit_bytes: counts.transitBytes,
       limit_bps: view.limit * 8,
     },
-    reachability: { ipv4: view.reachable, ipv6: 'unknown' },
+    reachability: view.reachability,
     waiting_for: view.waitingFor ?? null,
   }
 }

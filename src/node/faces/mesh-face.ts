@@ -196,7 +196,7 @@ class MeshFace implements Face {
         anonymity: level,
         note: sentence,
         hops: router.hops,
-        reachable: 'ok',
+        reachability: { ipv4: 'ok', ipv6: 'ok' },
         limit: LINK.bytesPerSecond,
         waitingFor: neighbourhood.status().waitingFor ?? router.waitingFor(),
       },

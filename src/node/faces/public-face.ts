@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import type { Budget } from '../../base/budget.ts'
 import { WallClock } from '../../base/clock.ts'
 import { MalformedError } from '../../base/errors.ts'
+import { ipBytes } from '../../base/ip.ts'
 import { systemRandom } from '../../crypto/random.ts'
 import { RouterHost } from '../../host/host.ts'
 import { readProxy } from '../../host/proxy.ts'
@@ -11,12 +12,14 @@ import { OPEN } from '../../mesh/secret.ts'
 import { type Hash, hashKey } from '../../protocol/structures/hash.ts'
 import { ntcp2Address } from '../../protocol/structures/router-address.ts'
 import { type RouterInfo, readRouterInfo, verifyRouterInfo } from '../../protocol/structures/router-info.ts'
+import { isReserved } from '../../router/ip-ranges.ts'
+import type { Ssu2Settings } from '../../router/options.ts'
 import { Router } from '../../router/router.ts'
 import type { SelfDescription } from '../../router/self.ts'
 import { Skew } from '../../router/skew.ts'
 import type { RouterEvent } from '../../router/switchboard.ts'
 import type { Config } from '../config/schema.ts'
-import { PortMapping } from '../drivers/port-mapping.ts'
+import { PortMapping, type PortMappingState } from '../drivers/port-mapping.ts'
 import type { Face, FaceContext } from '../face.ts'
 import { meshInvitation } from '../mesh-secret.ts'
 import { readSeed } from '../seed/seed.ts'
@@ -89,7 +92,7 @@ class PublicFace implements Face {
       {
         local: faceFolder.routerKeys(random),
         ntcp2: keys,
-        ssu2: this.#ssu2 ? { introKey: keys.introKey, mtu: pub.ssu2.mtu } : undefined,
+        ssu2: this.#ssu2 ? { introKey: keys.introKey, mtu: pub.ssu2.mtu, ...this.#reach() } : undefined,
         self: {
           netId: pub.net_id,
           bandwidth: share.letter,
@@ -160,7 +163,7 @@ class PublicFace implements Face {
         anonymity: 'moderate',
         note: NOTE,
         hops: config.public.length,
-        reachable: config.public.host === '' ? 'unknown' : 'ok',
+        reachability: { ipv4: this.#router.verdict(4), ipv6: this.#router.verdict(6) },
         limit: bandwidth(config.public.bandwidth).bytesPerSecond,
         waitingFor:
           this.#router.netdb.size === 0 ? 'routers: no seed (public.reseed.file)' : this.#router.waitingFor(),
@@ -228,6 +231,15 @@ class PublicFace implements Face {
     return ri?.addresses.map((a) => ntcp2Address(a)?.host).find((host) => host !== undefined)
   }
 
+  /** What may be found out of where we are: nothing, for a router that hides. */
+  #reach(): Pick<Ssu2Settings, 'reach'> {
+    const { ipv4, ipv6, ntcp2, ssu2 } = this.#context.config.public
+    if (this.#hidden) return {}
+    const families = [...(ipv4 ? [4 as const] : []), ...(ipv6 === true ? [6 as const] : [])]
+    const publish = { ntcp2: ntcp2.published, ssu2: ssu2.published }
+    return { reach: { families, port: this.#udpPort, publish } }
+  }
+
   /** What we tell of where we are. */
   #addresses(): Pick<SelfDescription, 'ntcp2' | 'ssu2'> {
     const { host, ntcp2, ssu2 } = this.#context.config.public
@@ -264,11 +276,21 @@ class PublicFace implements Face {
       onChange: (state) => {
         if (state.kind === 'mapped')
           log.write('info', `the gateway passes on what comes for us (${state.by})`)
+        this.#mapped(state)
       },
       random: systemRandom,
       log,
     })
     this.#mapping.start()
+  }
+
+  /** An address that is not on the internet either has another NAT behind it. */
+  #mapped(state: PortMappingState): void {
+    const udp = state.kind === 'mapped' ? state.granted.find((g) => g.protocol === 'udp') : undefined
+    const ip = udp && ipBytes(udp.address)
+    const open = udp !== undefined && ip !== undefined && !isReserved(ip)
+    const at = open ? { host: udp.address, port: udp.external } : undefined
+    this.#driven.run((now, out) => this.#router.mapped(at, now, out))
   }
 
   async #listen(): Promise<void> {

@@ -11,7 +11,7 @@ import { type Mapping, readMapping, readString, writeMapping } from './mapping.t
 export const MAX_MTU = 1500
 export const MIN_MTU = 1280
 /** ssu2, "Introducers": `ih0` to `ih2`. */
-const MAX_INTRODUCERS = 3
+export const MAX_INTRODUCERS = 3
 
 export interface RouterAddress {
   /** 0 is the cheapest. */

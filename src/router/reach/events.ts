@@ -78,7 +78,7 @@ export interface ReachPeer {
   /** We dialled it. */
   readonly initiator: boolean
   /** Of the RelayTag block of the handshake: by it the peer introduces others to us. */
-  readonly relayTag?: number
+  readonly relayTag?: number | undefined
   /** The one that we gave it in the handshake. */
-  readonly grantedTag?: number
+  readonly grantedTag?: number | undefined
 }

@@ -36,6 +36,9 @@ import { TestCharlie } from './test-charlie.ts'
  */
 const PATIENCE_MS: Millis = 500
 
+/** Where strangers do not get in by themselves. */
+const NEEDY: ReadonlySet<Verdict> = new Set(['firewalled', 'symmetric'])
+
 export class Reach implements TimedCore<ReachEvent> {
   readonly #options: ReachOptions
   readonly #peers = new Peers()
@@ -63,6 +66,11 @@ export class Reach implements TimedCore<ReachEvent> {
 
   verdict(family: Family): Verdict {
     return this.#outlook.verdict(family)
+  }
+
+  /** Whether a dial shall ask for a relay tag. */
+  get needsIntroducers(): boolean {
+    return this.#options.families.some((family) => NEEDY.has(this.verdict(family)))
   }
 
   /** Where others see us; to be published while the verdict is `ok`. */
@@ -304,8 +312,7 @@ export class Reach implements TimedCore<ReachEvent> {
   /** Who cannot be reached needs introducers. */
   #follow(now: Millis, out: ReachSink): void {
     for (const family of this.#options.families) {
-      const verdict = this.verdict(family)
-      this.#introducers.need(family, verdict === 'firewalled' || verdict === 'symmetric', now, out)
+      this.#introducers.need(family, NEEDY.has(this.verdict(family)), now, out)
     }
   }
 

@@ -77,6 +77,21 @@ function ssu2Choice(address: RouterAddress): Ssu2Choice | undefined {
   return { transport: 'ssu2', address: host, port, staticKey, introKey, mtu, cost: address.cost }
 }
 
+/** How to greet a router that can only be reached through introducers; where it is, they tell. */
+export function introducible(
+  ri: RouterInfo,
+  rules: DialRules,
+): Omit<Ssu2Choice, 'address' | 'port'> | undefined {
+  if (!rules.ssu2) return undefined
+  for (const address of ri.addresses) {
+    const ssu2 = ssu2Address(address)
+    if (ssu2 === undefined || ssu2.host !== undefined || ssu2.introducers.length === 0) continue
+    const { staticKey, introKey, mtu } = ssu2
+    return { transport: 'ssu2', staticKey, introKey, mtu, cost: address.cost }
+  }
+  return undefined
+}
+
 /** False when `ri` publishes hosts of `source`'s family and none of them is `source`. */
 export function mayComeFrom(ri: RouterInfo, source: Uint8Array): boolean {
   let published = false

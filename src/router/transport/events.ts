@@ -42,6 +42,23 @@ export type TransportEvent =
       readonly packet: Uint8Array
       readonly from: Endpoint
     }
+  /** A datagram has gone to a router with which there is no session. */
+  | { readonly kind: 'dialled'; readonly endpoint: Endpoint }
+  /** An SSU2 session has begun, whatever others there are with this router. */
+  | {
+      readonly kind: 'ssu2-open'
+      readonly hash: Hash
+      readonly routerInfo: RouterInfo
+      readonly endpoint: Endpoint
+      readonly initiator: boolean
+      readonly relayTag?: number | undefined
+      readonly grantedTag?: number | undefined
+    }
+  | { readonly kind: 'ssu2-moved'; readonly peer: Hash; readonly endpoint: Endpoint }
+  /** The last SSU2 session with this router has ended. */
+  | { readonly kind: 'ssu2-closed'; readonly peer: Hash }
+  /** A router is wanted that publishes introducers only; answer with `introduced` or `notIntroduced`. */
+  | { readonly kind: 'introduce'; readonly routerInfo: RouterInfo }
   /** Where a peer sees us. */
   | { readonly kind: 'our-address'; readonly peer: Hash; readonly address: IpPort }
   /** An adopted connection has ended. */

@@ -9,7 +9,7 @@ import { type Hash, type HashKey, hashKey } from '../../protocol/structures/hash
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import type { PeerStatus, TransportEvent } from './events.ts'
 import { crossed, type Link, Peer } from './peer.ts'
-import type { Session, SessionEvent } from './session.ts'
+import type { Session, SessionEvent, TransportName } from './session.ts'
 import type { CountingSink, Shaper } from './shaper.ts'
 
 // Implementation constants
@@ -59,6 +59,18 @@ export class Links {
       this.#peers.set(key, peer)
     }
     return peer
+  }
+
+  /** Nothing came of it. */
+  forget(peer: Peer): void {
+    if (peer.empty) this.#peers.delete(peer.key)
+  }
+
+  /** The session over this transport with the peer, in use or not. */
+  over(transport: TransportName, peer: Peer): Link | undefined {
+    for (const link of [peer.current, ...peer.standby])
+      if (link?.session.transport === transport && link.session.state === 'data') return link
+    return undefined
   }
 
   add(link: Link): void {

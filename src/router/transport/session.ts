@@ -15,6 +15,10 @@ export interface Opened {
   /** Their clock minus ours, ms. */
   readonly clockOffset: number
   readonly rttMs: Millis
+  /** SSU2: the peer introduces others to us under this tag. */
+  readonly relayTag?: number | undefined
+  /** SSU2: the tag that we gave the peer. */
+  readonly grantedTag?: number | undefined
 }
 
 export interface Session {

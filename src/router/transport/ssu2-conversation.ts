@@ -167,8 +167,9 @@ export class Ssu2Conversation implements Session {
       now,
     )
     this.#phase = { kind: 'data', session }
-    const { remote, clockOffset, rttMs, ourAddress, newToken } = established
-    out.event({ kind: 'established', session: this, result: { remote, clockOffset, rttMs: rttMs ?? 0 } })
+    const { remote, clockOffset, rttMs, relayTag, grantedTag, ourAddress, newToken } = established
+    const result = { remote, clockOffset, rttMs: rttMs ?? 0, relayTag, grantedTag }
+    out.event({ kind: 'established', session: this, result })
     if (ourAddress !== undefined) out.event({ kind: 'address', session: this, address: ourAddress })
     if (newToken !== undefined)
       out.event({ kind: 'block', session: this, type: Ssu2BlockType.newToken, data: writeNewToken(newToken) })

@@ -11,7 +11,7 @@ import { ipBytes } from '../../base/ip.ts'
 import { SeenFilter } from '../../base/lru.ts'
 import { TokenBucket } from '../../base/token-bucket.ts'
 import { TerminationReason } from '../../protocol/blocks/termination.ts'
-import type { NewToken } from '../../protocol/ssu2/blocks.ts'
+import type { IpPort, NewToken } from '../../protocol/ssu2/blocks.ts'
 import { type Local, MAX_SKEW_MS } from '../../protocol/ssu2/handshake.ts'
 import {
   type ConnectionKey,
@@ -24,7 +24,7 @@ import {
 import { Initiator } from '../../protocol/ssu2/initiator.ts'
 import { readFirstPacket } from '../../protocol/ssu2/out-of-session.ts'
 import { answerTokenRequest, openSessionRequest, retry } from '../../protocol/ssu2/responder.ts'
-import { GivenTokens, HeldTokens, NEW_TOKEN_MS } from '../../protocol/ssu2/tokens.ts'
+import { GivenTokens, HeldTokens, NEW_TOKEN_MS, RETRY_TOKEN_MS } from '../../protocol/ssu2/tokens.ts'
 import type { HashKey } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import { isReserved } from '../ip-ranges.ts'
@@ -60,7 +60,7 @@ export interface Ssu2Options {
   /** Whether peers shall be asked to introduce us. */
   readonly wantsRelayTag: () => boolean
   /** A tag under which we would introduce whoever asks now. */
-  readonly relayTag: () => number | undefined
+  readonly relayTag: (source: Uint8Array) => number | undefined
 }
 
 interface Entry {
@@ -120,6 +120,7 @@ export class Ssu2 {
       new Link(conversation, endpoint, true, peer, now),
     )
     this.#dials.set(endpointKey(endpoint), entry)
+    out.event({ kind: 'dialled', endpoint })
     conversation.step(initiator.start(now), now, sink.with(now, out))
     links.settle(entry.link)
   }
@@ -147,6 +148,11 @@ export class Ssu2 {
     if (entry === undefined) return
     entry.conversation.sendBlock(type, data, now, this.#o.sink.with(now, out))
     this.#o.links.markDirty(entry.link, now)
+  }
+
+  /** For a SessionRequest from there, soon. */
+  giveToken(to: IpPort, now: Millis): Uint8Array {
+    return this.#given.give(to, RETRY_TOKEN_MS, now)
   }
 
   /** The handshake of a dial has succeeded: what else comes is found by its connection id. */
@@ -246,7 +252,7 @@ export class Ssu2 {
       reception.refuse(ri) ?? (mayComeFrom(ri, ip) ? undefined : TerminationReason.banned)
     const opened = openSessionRequest(
       local,
-      { replay: this.#replay, relayTag, refuse },
+      { replay: this.#replay, relayTag: () => relayTag(ip), refuse },
       header,
       packet,
       from,

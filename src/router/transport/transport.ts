@@ -5,7 +5,7 @@
 import { Reader, sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
 import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../../base/core.ts'
-import { Deadlines, earliest } from '../../base/deadlines.ts'
+import { earliest } from '../../base/deadlines.ts'
 import { unlessMalformed } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
@@ -16,8 +16,8 @@ import { TerminationReason } from '../../protocol/blocks/termination.ts'
 import { type I2npMessage, MAX_MESSAGE, STANDARD_HEADER } from '../../protocol/i2np/message.ts'
 import { type Local, MAX_ROUTER_INFO_AGE_MS } from '../../protocol/ntcp2/handshake.ts'
 import { FRAME_TARGET } from '../../protocol/ntcp2/session.ts'
-import { readNewToken, Ssu2BlockType } from '../../protocol/ssu2/blocks.ts'
-import { type Hash, type HashKey, hashKey, shortHash } from '../../protocol/structures/hash.ts'
+import { type IpPort, readNewToken, Ssu2BlockType } from '../../protocol/ssu2/blocks.ts'
+import { type Hash, hashKey, shortHash } from '../../protocol/structures/hash.ts'
 import type { LocalIdentity } from '../../protocol/structures/identity.ts'
 import {
   checkRouterInfo,
@@ -25,8 +25,8 @@ import {
   readRouterInfo,
   verifyRouterInfo,
 } from '../../protocol/structures/router-info.ts'
-import { type Choice, dialable } from './addresses.ts'
-import { Backoff } from './backoff.ts'
+import { dialable } from './addresses.ts'
+import { Dialler } from './dialler.ts'
 import type { PeerStatus, TransportEvent } from './events.ts'
 import { DEFAULT_LIMITS, type TransportLimits } from './limits.ts'
 import { Links } from './links.ts'
@@ -36,16 +36,12 @@ import { Reception } from './reception.ts'
 import type { Opened, SessionEvent } from './session.ts'
 import { SessionSink } from './session-sink.ts'
 import { type OutRates, Shaper } from './shaper.ts'
-import { Ssu2 } from './ssu2.ts'
+import { Ssu2, type Ssu2Options } from './ssu2.ts'
 import { Wanted } from './wanted.ts'
 
 // Implementation constants
 
-/**
- * An attempt that has not succeeded by then gets company: the router's next address, over the other transport or family. Long
- * enough for two round trips of a bad wireless link.
- */
-const NEXT_ATTEMPT_MS = 2_000
+// Implementation constants
 
 const UNLIMITED: OutRates = { all: Number.POSITIVE_INFINITY, transit: Number.POSITIVE_INFINITY }
 
@@ -53,7 +49,9 @@ export interface TransportOptions {
   readonly local: LocalIdentity
   readonly ntcp2: { readonly staticKeys: X25519KeyPair; readonly iv: Uint8Array }
   /** Undefined without SSU2; its static keys are NTCP2's. */
-  readonly ssu2?: { readonly introKey: Uint8Array; readonly mtu: number } | undefined
+  readonly ssu2?:
+    | (Pick<Ssu2Options, 'mtu' | 'wantsRelayTag' | 'relayTag'> & { readonly introKey: Uint8Array })
+    | undefined
   readonly netId: number
   /** Noise prologue of a mesh. */
   readonly prologue?: Uint8Array | undefined
@@ -67,13 +65,6 @@ export interface TransportOptions {
   readonly routers: { get(hash: Hash): RouterInfo | undefined }
 }
 
-/** A router being dialled, and the addresses of it not tried yet. */
-interface Attempts {
-  readonly routerInfo: RouterInfo
-  readonly peer: Peer
-  readonly left: Choice[]
-}
-
 export class Transport
   implements TcpCore<TransportEvent>, UdpCore<TransportEvent>, TimedCore<TransportEvent>
 {
@@ -85,14 +76,11 @@ export class Transport
   readonly #links: Links
   readonly #shaper: Shaper
   readonly #wanted = new Wanted()
-  readonly #backoff: Backoff
   readonly #reception: Reception
   readonly #inner: SessionSink
   readonly #ntcp2: Ntcp2
   readonly #ssu2: Ssu2 | undefined
-  readonly #attempts = new Map<HashKey, Attempts>()
-  /** When the next address of a router is tried beside the one before. */
-  readonly #next = new Deadlines<HashKey>()
+  readonly #dialler: Dialler
   #routerInfo: RouterInfo | undefined
 
   constructor(options: TransportOptions, now: Millis = 0) {
@@ -107,7 +95,6 @@ export class Transport
     this.#shaper = new Shaper(options.bandwidth?.out ?? UNLIMITED)
     const links = new Links(hash, this.#shaper)
     this.#links = links
-    this.#backoff = new Backoff(random)
     const sink = new SessionSink((e, now, out) => this.#sessionEvent(e, now, out))
     this.#inner = sink
     const reception = new Reception(hash, limits, links, sink)
@@ -115,11 +102,10 @@ export class Transport
     const ours = (): RouterInfo | undefined => this.#routerInfo
     this.#ntcp2 = new Ntcp2({ local: this.#local, limits, links, reception, sink, ours })
     if (ssu2 !== undefined) {
-      const { introKey, mtu } = ssu2
-      const relay = { wantsRelayTag: () => false, relayTag: () => undefined }
-      const local = { ...this.#local, introKey }
-      this.#ssu2 = new Ssu2({ local, mtu, limits, links, reception, sink, ours, ...relay }, now)
+      const local = { ...this.#local, introKey: ssu2.introKey }
+      this.#ssu2 = new Ssu2({ ...ssu2, local, limits, links, reception, sink, ours }, now)
     }
+    this.#dialler = new Dialler({ limits, links, reception, ntcp2: this.#ntcp2, ssu2: this.#ssu2, random })
   }
 
   /** Our own: sent in every handshake and now and then afterwards. Nothing is dialled or accepted before. */
@@ -171,8 +157,9 @@ export class Transport
       if (link.session.output.bytes >= FRAME_TARGET) this.flush(now, out)
       return true
     }
-    if (peer !== undefined && peer.dials.size > 0) {
-      peer.waiting.push(message, traffic, now)
+    const underWay = this.#dialler.underWay(key)
+    if (underWay !== undefined) {
+      underWay.waiting.push(message, traffic, now)
       return true
     }
     const ri = this.#routers.get(to)
@@ -203,6 +190,38 @@ export class Transport
   /** NTCP2 on a connection that someone else opened and greeted (ntcp2.ts). */
   adopt(...args: Parameters<Ntcp2['adopt']>): void {
     this.#ntcp2.adopt(...args)
+  }
+
+  /** A control block to a router that we have an SSU2 session with; forgotten without one. */
+  sendBlock(to: Hash, type: number, data: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
+    const peer = this.#links.find(hashKey(to))
+    const link = peer && this.#links.over('ssu2', peer)
+    if (link !== undefined) this.#ssu2?.sendBlock(link.session, type, data, now, out)
+  }
+
+  /** For a SessionRequest from there, soon. */
+  giveToken(to: IpPort, now: Millis): Uint8Array {
+    return this.#ssu2!.giveToken(to, now)
+  }
+
+  /** An SSU2 session whatever else there is with this router. False when it cannot be had. */
+  dialSsu2(ri: RouterInfo, now: Millis, out: Sink<TransportEvent>): boolean {
+    return this.#routerInfo !== undefined && this.#dialler.dialSsu2(ri, now, out)
+  }
+
+  /** Answers to `introduce`. */
+  introduced(
+    ri: RouterInfo,
+    endpoint: Endpoint,
+    token: Uint8Array,
+    now: Millis,
+    out: Sink<TransportEvent>,
+  ): void {
+    this.#dialler.introduced(ri, endpoint, token, now, out)
+  }
+
+  notIntroduced(hash: Hash, now: Millis, out: Sink<TransportEvent>): void {
+    this.#dialler.notIntroduced(hash, now, out)
   }
 
   /** Ends the session with one router. */
@@ -247,6 +266,7 @@ export class Transport
   }
 
   datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
+    this.#inbound?.spend(bytes.length, now)
     this.#ssu2?.datagram(from, bytes, now, out)
   }
 
@@ -263,52 +283,23 @@ export class Transport
       if (link.session.output.size > 0) this.#links.markDirty(link, now)
       this.#links.settle(link)
     }
-    for (let key = this.#next.due(now); key !== undefined; key = this.#next.due(now))
-      this.#tryNext(key, now, out)
+    this.#dialler.timeout(now, out)
     while (this.#wanted.expired(now) !== undefined);
     this.#ssu2?.timeout(now, out)
   }
 
   nextTimeout(): Millis | undefined {
     return earliest(
-      earliest(earliest(this.#links.dirtySince, this.#shaper.deadline), this.#next.next()),
+      earliest(earliest(this.#links.dirtySince, this.#shaper.deadline), this.#dialler.nextTimeout()),
       earliest(this.#links.nextDeadline(), earliest(this.#wanted.next(), this.#ssu2?.nextTimeout())),
     )
   }
 
-  /** Dials the first of the router's addresses; others follow when it fails or takes long. */
   #dial(routerInfo: RouterInfo, now: Millis, out: Sink<TransportEvent>): Peer | undefined {
-    const key = hashKey(routerInfo.hash)
-    if (this.#routerInfo === undefined || !this.canDial(routerInfo)) return undefined
-    if (this.#links.dialling >= this.#limits.maxDialling) return undefined
-    if (this.#backoff.waits(key, routerInfo.published, now) || !this.#reception.makeRoom(now, out))
-      return undefined
-    const peer = this.#links.peer(routerInfo.hash)
-    this.#wanted.take(key)?.moveTo(peer.waiting, now)
-    const choices = dialable(routerInfo, this.#limits)
-    const first = this.#backoff.count(key) % choices.length
-    this.#attempts.set(key, { routerInfo, peer, left: [...choices.slice(first), ...choices.slice(0, first)] })
-    this.#tryNext(key, now, out)
+    if (this.#routerInfo === undefined || sameBytes(routerInfo.hash, this.#local.hash)) return undefined
+    const peer = this.#dialler.dial(routerInfo, now, out)
+    if (peer !== undefined) this.#wanted.take(peer.key)?.moveTo(peer.waiting, now)
     return peer
-  }
-
-  /** False when every address was tried. */
-  #tryNext(key: HashKey, now: Millis, out: Sink<TransportEvent>): boolean {
-    const attempts = this.#attempts.get(key)
-    const choice = attempts?.left.shift()
-    if (attempts === undefined || choice === undefined) return false
-    if (attempts.left.length > 0) this.#next.set(key, now + NEXT_ATTEMPT_MS)
-    // Where the first attempt failed our clock may be wrong.
-    const padded = this.#backoff.count(key) === 0
-    const { routerInfo, peer } = attempts
-    if (choice.transport === 'ntcp2') this.#ntcp2.dial(routerInfo, choice, peer, padded, now, out)
-    else this.#ssu2?.dial(routerInfo, choice, peer, now, out)
-    return true
-  }
-
-  #attemptsOver(key: HashKey): void {
-    this.#attempts.delete(key)
-    this.#next.clear(key)
   }
 
   #sessionEvent(e: SessionEvent, now: Millis, out: Sink<TransportEvent>): void {
@@ -332,8 +323,11 @@ export class Transport
       case 'address':
         out.event({ kind: 'our-address', peer: this.#links.of(e.session).peer!.hash, address: e.address })
         return
-      case 'moved':
-        this.#links.of(e.session).endpoint = e.to
+      case 'moved': {
+        const link = this.#links.of(e.session)
+        link.endpoint = e.to
+        out.event({ kind: 'ssu2-moved', peer: link.peer!.hash, endpoint: e.to })
+      }
     }
   }
 
@@ -369,13 +363,16 @@ export class Transport
   #established(link: Link, result: Opened, now: Millis, out: Sink<TransportEvent>): void {
     const { hash } = result.remote
     const key = hashKey(hash)
-    this.#backoff.succeeded(key)
-    this.#attemptsOver(key)
+    this.#dialler.succeeded(key)
     this.#ssu2?.opened(link.session)
     this.#wanted.take(key)?.moveTo(link.session.output, now)
     if (this.#log.enabled('debug')) this.#log.write('debug', `session with ${shortHash(hash)} open`)
     this.#links.opened(link, result.remote, now, this.#inner.with(now, out), out)
     out.event({ kind: 'clock', peer: hash, offset: result.clockOffset })
+    if (link.session.transport !== 'ssu2') return
+    const { endpoint, initiator } = link
+    const { remote: routerInfo, relayTag, grantedTag } = result
+    out.event({ kind: 'ssu2-open', hash, routerInfo, endpoint, initiator, relayTag, grantedTag })
   }
 
   #ended(link: Link, e: SessionEvent & { kind: 'ended' }, now: Millis, out: Sink<TransportEvent>): void {
@@ -391,9 +388,15 @@ export class Transport
     const refused =
       link.establishedAt === undefined && !link.initiator && e.reason !== TerminationReason.normal
     if (refused) this.#reception.rate.failed(link.endpoint.address, now)
-    if (!this.#links.ended(link, e.reason, now, out) || this.#tryNext(peer!.key, now, out)) return
-    this.#attemptsOver(peer!.key)
-    this.#backoff.failed(peer!.key, this.#routers.get(peer!.hash)?.published ?? 0, now)
-    out.event({ kind: 'dial-failed', peer: peer!.hash })
+    const failed = this.#links.ended(link, e.reason, now, out)
+    if (peer === undefined) return
+    if (
+      link.establishedAt !== undefined &&
+      link.session.transport === 'ssu2' &&
+      !this.#links.over('ssu2', peer)
+    )
+      out.event({ kind: 'ssu2-closed', peer: peer.hash })
+    if (failed && !this.#dialler.tryNext(peer.key, now, out))
+      this.#dialler.failed(peer, this.#routers.get(peer.hash)?.published ?? 0, now, out)
   }
 }
