@@ -54,7 +54,7 @@ interface Candidate extends Validation {
   credit: number
 }
 
-export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.address === b.address
 }
 
