@@ -13,9 +13,11 @@ import { type Hash, type HashKey, hashKey } from '../protocol/structures/hash.ts
 import { StoreType } from '../protocol/structures/lease-set.ts'
 import { type Introducer, MAX_INTRODUCERS, ssu2Address } from '../protocol/structures/router-address.ts'
 import type { RouterInfo } from '../protocol/structures/router-info.ts'
+import { isReserved } from './ip-ranges.ts'
 import type { NetDb } from './netdb/netdb.ts'
+import type { RouterOptions } from './options.ts'
 import type { Family, ReachEvent, Verdict } from './reach/events.ts'
-import type { Reach } from './reach/reach.ts'
+import { Reach } from './reach/reach.ts'
 import type { PublicAddress, PublishedIntroducer, SelfDescription } from './self.ts'
 import type { TransportEvent } from './transport/events.ts'
 import type { Transport } from './transport/transport.ts'
@@ -29,7 +31,7 @@ const STORE_LIFETIME: Millis = 10_000
 /** What an introducer is sent so that our NAT keeps the way from it open: a challenge, which it answers. */
 const PING_LENGTH = 8
 
-export interface IntroductionsOptions {
+interface IntroductionsOptions {
   readonly reach: Reach
   readonly transport: Transport
   readonly netdb: NetDb
@@ -44,6 +46,39 @@ export interface IntroductionsOptions {
   readonly changed: (now: Millis) => void
   readonly random: Random
   readonly clock: Clock
+}
+
+/** What they join. */
+type Joined = Pick<IntroductionsOptions, 'transport' | 'netdb' | 'transportSink' | 'netdbSink'>
+
+/** Undefined without SSU2 and where no NAT can be in the way. */
+export function introductions(
+  options: RouterOptions,
+  joined: Joined,
+  changed: (now: Millis) => void,
+  now: Millis,
+): Introductions | undefined {
+  const { ssu2, local, random, clock, self, allowReservedRanges } = options
+  if (ssu2?.reach === undefined) return undefined
+  const { families, port, publish, quorum } = ssu2.reach
+  const reach = new Reach(
+    {
+      local,
+      introKey: ssu2.introKey,
+      netId: self.netId,
+      random,
+      clock,
+      routers: joined.netdb,
+      mayReach: (ip) =>
+        families.includes(ip.length === 4 ? 4 : 6) && (allowReservedRanges || !isReserved(ip)),
+      giveToken: (to, at) => joined.transport.giveToken(to, at),
+      families,
+      serve: true,
+      ...(quorum === undefined ? {} : { quorum }),
+    },
+    now,
+  )
+  return new Introductions({ ...joined, reach, families, port, publish, changed, random, clock })
 }
 
 export class Introductions {
@@ -63,6 +98,14 @@ export class Introductions {
       tcpEnd: (id, reset) => out.tcpEnd(id, reset),
       event: (e) => void this.#events.push(e),
     }
+  }
+
+  get needsIntroducers(): boolean {
+    return this.#o.reach.needsIntroducers
+  }
+
+  freshTag(family: Family): number | undefined {
+    return this.#o.reach.freshTag(family)
   }
 
   verdict(family: Family): Verdict {
@@ -148,7 +191,7 @@ export class Introductions {
   }
 
   timeout(now: Millis): void {
-    this.#o.reach.timeout(now, this.#sink)
+    if ((this.nextTimeout() ?? Infinity) <= now) this.#o.reach.timeout(now, this.#sink)
   }
 
   nextTimeout(): Millis | undefined {

@@ -14,14 +14,12 @@ import type { RouterInfo } from '../protocol/structures/router-info.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { Destination } from './destination/destination.ts'
 import { HopRule } from './hop-rule.ts'
-import { Introductions } from './introductions.ts'
-import { isReserved } from './ip-ranges.ts'
+import { introductions } from './introductions.ts'
 import { NetDb } from './netdb/netdb.ts'
 import type { Conversation, DestinationRequest, InboundPath, PoolSides, RouterOptions } from './options.ts'
 import { PeerProfiles } from './peers/profiles.ts'
 import { hopSelector } from './peers/selector.ts'
 import type { Family, Verdict } from './reach/events.ts'
-import { Reach } from './reach/reach.ts'
 import { describeSelf, type PublicAddress, type SelfDescription } from './self.ts'
 import { type LocalDestination, type RouterEvent, Switchboard } from './switchboard.ts'
 import { Transport } from './transport/transport.ts'
@@ -63,8 +61,6 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
   readonly #destinations = new Map<number, OwnDestination>()
   readonly #deadlines = new Deadlines<'republish' | OwnDestination>()
   readonly #rule: HopRule
-  /** Undefined without SSU2 and where no NAT can be in the way. */
-  readonly #reach: Reach | undefined
   #self: SelfDescription
   #routerInfo: RouterInfo
   #nextDestination = 1
@@ -84,8 +80,8 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
         ntcp2: options.ntcp2,
         ssu2: options.ssu2 && {
           ...options.ssu2,
-          wantsRelayTag: () => this.#reach?.needsIntroducers ?? false,
-          relayTag: (source) => this.#reach?.freshTag(source.length === 4 ? 4 : 6),
+          wantsRelayTag: () => this.#switch.introductions?.needsIntroducers ?? false,
+          relayTag: (source) => this.#switch.introductions?.freshTag(source.length === 4 ? 4 : 6),
         },
         netId: options.self.netId,
         ...(options.prologue === undefined ? {} : { prologue: options.prologue }),
@@ -153,7 +149,9 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
       peerResult: (e, at) => this.#profiles.record(e.peer, e.what, at),
     })
     this.transport.setRouterInfo(this.#routerInfo)
-    this.#reach = this.#whetherReached(now)
+    const { transportSink, netdbSink } = this.#switch
+    const parts = { transport: this.transport, netdb: this.netdb, transportSink, netdbSink }
+    this.#switch.introductions = introductions(options, parts, (at) => this.#publishSoon(at), now)
   }
 
   get hash(): Hash {
@@ -195,7 +193,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
 
   /** How strangers fare with us over SSU2. */
   verdict(family: Family): Verdict {
-    return this.#reach?.verdict(family) ?? 'unknown'
+    return this.#switch.introductions?.verdict(family) ?? 'unknown'
   }
 
   /** Tunnels and sessions that stand stay. */
@@ -404,7 +402,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
       this.transport.timeout(now, this.#switch.transportSink)
       this.tunnels.timeout(now, this.#switch.tunnelSink)
       this.netdb.timeout(now, this.#switch.netdbSink)
-      if ((this.#reach?.nextTimeout() ?? now + 1) <= now) this.#switch.introductions?.timeout(now)
+      this.#switch.introductions?.timeout(now)
       for (const at of this.#destinations.values()) {
         const next = at.destination.nextTimeout()
         if (next !== undefined && next <= now) at.destination.timeout(now, this.#switch.sinkOf(at))
@@ -417,7 +415,7 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
     next = earliest(next, this.transport.nextTimeout())
     next = earliest(next, this.tunnels.nextTimeout())
     next = earliest(next, this.netdb.nextTimeout())
-    next = earliest(next, this.#reach?.nextTimeout())
+    next = earliest(next, this.#switch.introductions?.nextTimeout())
     for (const { destination } of this.#destinations.values())
       next = earliest(next, destination.nextTimeout())
     return next
@@ -462,44 +460,6 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
   *#candidates(): IterableIterator<RouterInfo> {
     for (const ri of this.netdb.routers.values())
       if (!this.#options.meshRule || this.transport.isConnected(ri.hash)) yield ri
-  }
-
-  #whetherReached(now: Millis): Reach | undefined {
-    const { ssu2, local, random, clock, self, allowReservedRanges } = this.#options
-    if (ssu2?.reach === undefined) return undefined
-    const { families, port, publish, quorum } = ssu2.reach
-    const { transport, netdb } = this
-    const reach = new Reach(
-      {
-        local,
-        introKey: ssu2.introKey,
-        netId: self.netId,
-        random,
-        clock,
-        routers: netdb,
-        mayReach: (ip) =>
-          families.includes(ip.length === 4 ? 4 : 6) && (allowReservedRanges || !isReserved(ip)),
-        giveToken: (to, at) => transport.giveToken(to, at),
-        families,
-        serve: true,
-        ...(quorum === undefined ? {} : { quorum }),
-      },
-      now,
-    )
-    const { transportSink, netdbSink } = this.#switch
-    const changed = (at: Millis): void => this.#publishSoon(at)
-    const sinks = { transportSink, netdbSink }
-    const wanted = { families, port, publish, changed }
-    this.#switch.introductions = new Introductions({
-      reach,
-      transport,
-      netdb,
-      ...sinks,
-      ...wanted,
-      random,
-      clock,
-    })
-    return reach
   }
 
   /** Several changes at once are one for the others. */

@@ -25,8 +25,8 @@ import { Ssu2BlockType } from '../../src/protocol/ssu2/blocks.ts'
 import type { Established, HandshakeStep, Local, Refused } from '../../src/protocol/ssu2/handshake.ts'
 import {
   connectionKey,
+  destinationKey,
   MessageType,
-  maskConnectionId,
   maskNumberAndType,
   maskShortHeader,
   readShortHeader,
@@ -207,9 +207,7 @@ function turn(): void {
 
 function receive(packet: Uint8Array): void {
   if (packet.length < 40) return
-  const id = copy(packet)
-  maskConnectionId(id, introKey)
-  const session = sessions.get(connectionKey(id))
+  const session = sessions.get(destinationKey(packet, introKey))
   if (session !== undefined) dataReceived(session, packet)
   else if (dialling !== undefined) {
     const mine = dialling.received(copy(packet), now())
@@ -296,7 +294,9 @@ function obey(command: PeerCommand): void {
   }
 }
 
-socket.on('message', (packet) => {
+socket.on('message', (packet, from) => {
+  // The other routers of the network hear of us and dial us as well.
+  if (from.address !== endpoint.address) return
   tell({ is: 'received', bytes: packet.length })
   receive(new Uint8Array(packet))
   turn()

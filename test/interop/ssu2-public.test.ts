@@ -83,4 +83,5 @@ function among(version: I2pdVersion): void {
   })
 }
 
-for (const version of (process.env['SSU2_I2PD'] ?? '2.45.1,sid').split(',')) among(version as I2pdVersion)
+/** `SSU2_I2PD=2.45.1,sid` for the older one too: its first page may take two minutes, for i2pd's own reasons. */
+for (const version of (process.env['SSU2_I2PD'] ?? 'sid').split(',')) among(version as I2pdVersion)

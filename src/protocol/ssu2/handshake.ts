@@ -60,6 +60,11 @@ export interface Remote {
 export interface HandshakeStep {
   /** To the peer's endpoint, in this order; the receiver owns them. */
   readonly send: readonly Uint8Array[]
+  /**
+   * Responder: the packet is another SessionRequest with the same connection ids, left as it came. When its token is good, its
+   * own responder replaces this one: an initiator begins again after a Retry, i2pd after each that reaches it, repeated or not.
+   */
+  readonly another?: true
   /** The last step has one; nothing may be asked of the handshake afterwards. */
   readonly result?: Established | Refused
 }

@@ -46,6 +46,10 @@ const THIRD_PART = 16
 /** The message type of a header whose second part is in the clear. */
 const TYPE_AT = 12
 
+const NONCE_LENGTH = 12
+/** Of `destinationKey`, the same memory for every packet. */
+const scratch = new Uint8Array(CONNECTION_ID + NONCE_LENGTH)
+
 /** The 8 bytes of a connection id as one latin1 string: a key for maps. */
 export type ConnectionKey = string
 
@@ -148,6 +152,15 @@ export function maskLongHeader(packet: Uint8Array, key1: Uint8Array, key2: Uint8
 export function maskShortHeader(packet: Uint8Array, key1: Uint8Array, key2: Uint8Array): void {
   maskConnectionId(packet, key1)
   maskNumberAndType(packet, key2)
+}
+
+/** The destination connection id of a packet as it came, which is left so. `key1` is our intro key. */
+export function destinationKey(packet: Uint8Array, key1: Uint8Array): ConnectionKey {
+  const nonceAt = packet.length - NONCE_1
+  for (let i = 0; i < CONNECTION_ID; i++) scratch[i] = packet[i]!
+  for (let i = 0; i < NONCE_LENGTH; i++) scratch[CONNECTION_ID + i] = packet[nonceAt + i]!
+  chacha20Mask(key1, scratch, CONNECTION_ID, 0)
+  return connectionKey(scratch)
 }
 
 /** The connection id in the clear at `at`. */

@@ -1,4 +1,4 @@
-/** The responder's (Bob's) half of the handshake: SessionRequest, SessionCreated, SessionConfirmed; Retry before it. */
+/** The responder's (Bob's) half of the handshake: SessionRequest, SessionCreated, SessionConfirmed. */
 import { concat, copy, Reader, sameBytes } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint } from '../../base/core.ts'
@@ -39,7 +39,6 @@ import {
   type Repeats,
 } from './handshake.ts'
 import {
-  CONNECTION_ID,
   EPHEMERAL_END,
   LONG_HEADER,
   type LongHeader,
@@ -51,9 +50,9 @@ import {
   VERSION,
   writeLongHeader,
 } from './header.ts'
-import { NO_TOKEN, openOutOfSession, padding, writeRetry } from './out-of-session.ts'
+import { NO_TOKEN, padding, readFirstPacket } from './out-of-session.ts'
 import { readPayload, readSessionConfirmedPayload, type SessionConfirmedPayload } from './payload.ts'
-import { type GivenTokens, RETRY_TOKEN_MS } from './tokens.ts'
+import { isSkewed, rejection } from './retry.ts'
 
 // Specification constants
 
@@ -76,38 +75,6 @@ export interface ResponderChecks {
   readonly relayTag: () => number | undefined
   /** The transport's own objection to an authenticated peer: a TerminationReason, or undefined to accept. */
   readonly refuse: (remote: RouterInfo) => number | undefined
-}
-
-/** `header` and `packet` are from `readFirstPacket`; undefined when nothing is to be answered. */
-export function answerTokenRequest(
-  local: Local,
-  tokens: GivenTokens,
-  header: LongHeader,
-  packet: Uint8Array,
-  from: Endpoint,
-  now: Millis,
-): Uint8Array | undefined {
-  const plaintext = openOutOfSession(packet, local.introKey)
-  const wall = plaintext && unlessMalformed(() => readPayload(plaintext))?.wall
-  if (wall === undefined) return undefined
-  return retry(local, tokens, header, from, now, skewed(local, wall, now))
-}
-
-/** In answer to a SessionRequest whose token is not good: it is not opened, which would take a Diffie-Hellman. */
-export function retry(
-  local: Local,
-  tokens: GivenTokens,
-  request: LongHeader,
-  from: Endpoint,
-  now: Millis,
-  reason?: number,
-): Uint8Array | undefined {
-  const ip = ipBytes(from.address)
-  if (ip === undefined) return undefined
-  const address = { ip, port: from.port }
-  const verdict = reason ?? tokens.give(address, RETRY_TOKEN_MS, now)
-  const wall = local.clock.wall(now)
-  return writeRetry({ request, verdict, from: address, wall }, local.introKey, local.random)
 }
 
 /** What a SessionRequest with a good token leads to. */
@@ -149,11 +116,9 @@ export function openSessionRequest(
   if (checks.replay.seen(hashKey(x), now)) return dropped('replayed SessionRequest')
   const payload = unlessMalformed(() => readPayload(plaintext))
   if (payload?.wall === undefined) return dropped('malformed SessionRequest')
-  const reason = skewed(local, payload.wall, now)
-  const address = { ip, port: from.port }
-  if (reason !== undefined) {
-    const refusal = { request: header, verdict: reason, from: address, wall: clock.wall(now) }
-    return { send: [writeRetry(refusal, introKey, random)], why: 'clocks differ' }
+  if (isSkewed(local, payload.wall, now)) {
+    const answer = rejection(local, TerminationReason.clockSkew, header, from, now)
+    return { send: answer === undefined ? [] : [answer], why: 'clocks differ' }
   }
 
   // SessionCreated: <- e, ee
@@ -176,7 +141,7 @@ export function openSessionRequest(
   const sealed = noise.encryptAndHash(
     concat(
       writeBlock(BlockType.dateTime, writeDateTime(clock.wall(now))),
-      writeBlock(Ssu2BlockType.address, writeAddress(address)),
+      writeBlock(Ssu2BlockType.address, writeAddress({ ip, port: from.port })),
       grantedTag === undefined
         ? new Uint8Array(0)
         : writeBlock(Ssu2BlockType.relayTag, writeRelayTag(grantedTag)),
@@ -253,7 +218,7 @@ export class Responder {
     return { send: this.#created.due(now) }
   }
 
-  /** A packet to `receiveId` from the initiator's endpoint, as it came; the connection id may be in the clear already. */
+  /** A packet to `receiveId` from the initiator's endpoint, as it came. */
   received(packet: Uint8Array, now: Millis): HandshakeStep {
     if (packet.length < MIN_PACKET) return NOTHING
     maskNumberAndType(packet, this.#headerKey)
@@ -268,13 +233,19 @@ export class Responder {
       this.#answers++
       return { send: this.#created.copies() }
     }
+    if (this.#isAnotherRequest(packet)) return { send: [], another: true }
     if (this.#early.length < MAX_EARLY) this.#early.push(packet)
     return NOTHING
   }
 
-  /** Byte for byte, but for the connection id: SessionCreated was lost, or is on its way. */
+  /** Byte for byte: SessionCreated was lost, or is on its way. */
   #isRequest(packet: Uint8Array): boolean {
-    return sameBytes(packet.subarray(CONNECTION_ID), this.#begun.request.subarray(CONNECTION_ID))
+    return sameBytes(packet, this.#begun.request)
+  }
+
+  #isAnotherRequest(packet: Uint8Array): boolean {
+    const { introKey, netId } = this.#local
+    return readFirstPacket(copy(packet), introKey, netId)?.type === MessageType.sessionRequest
   }
 
   #sessionConfirmed(whole: { sealed: Uint8Array; total: number }, now: Millis): HandshakeStep {
@@ -368,11 +339,6 @@ function addressWith(remote: RouterInfo, s: Uint8Array): Ssu2Address | undefined
     if (ssu2 !== undefined && constantTimeEqual(ssu2.staticKey, s)) return ssu2
   }
   return undefined
-}
-
-/** The reason to refuse a peer whose date is `wall`, if there is one. */
-function skewed(local: Local, wall: number, now: Millis): number | undefined {
-  return Math.abs(wall - local.clock.wall(now)) > MAX_SKEW_MS ? TerminationReason.clockSkew : undefined
 }
 
 function dropped(why: string): Opened {

@@ -16,7 +16,7 @@ const FLAG_GZIP = 0x02
 /** Fragment 0 of 1: "The Router Info block is never fragmented". */
 const WHOLE = 0x01
 /** Flags and fragment byte. */
-export const ROUTER_INFO_BLOCK_HEADER = 2
+const ROUTER_INFO_BLOCK_HEADER = 2
 
 // Implementation constants
 

@@ -2,7 +2,7 @@
  * Tokens: who holds one can receive at the address he sends from, and his SessionRequest is no replay (ssu2, "Tokens").
  *
  * Those that we give are not kept, or a flood of requests from invented addresses would push out the honest ones. A token is
- * salt (1), expiry (2, in units of `UNIT_MS`) and the MAC of both and the address (5); it is used up by remembering it.
+ * number (1), expiry (2, in units of `UNIT_MS`) and the MAC of both and the address (5); it is used up by remembering it.
  */
 import { concat, Writer } from '../../base/bytes.ts'
 import type { Millis, WallMillis } from '../../base/clock.ts'
@@ -33,6 +33,8 @@ const MAX_HELD = 1024
 export class GivenTokens {
   readonly #random: Random
   #key: Uint8Array
+  /** So that nobody is given twice what he has used. */
+  #number = 0
   readonly #used: SeenFilter<ConnectionKey>
 
   constructor(random: Random, now: Millis) {
@@ -44,7 +46,7 @@ export class GivenTokens {
   /** 8 bytes. `lifetime` is at most `NEW_TOKEN_MS`; it lives up to `UNIT_MS` longer. */
   give(to: IpPort, lifetime: Millis, now: Millis): Uint8Array {
     const head = new Writer(MAC_AT)
-      .u8(this.#random.below(256))
+      .u8(this.#number++)
       .u16(Math.ceil((now + lifetime) / UNIT_MS) % UNITS).bytes
     return concat(head, this.#mac(head, to))
   }

@@ -8,8 +8,8 @@ import { type Mapping, readMapping, readString, writeMapping } from './mapping.t
 // Specification constants
 
 /** ssu2, "MTU": for both families; published when it is not the largest. */
-export const MAX_MTU = 1500
-export const MIN_MTU = 1280
+const MAX_MTU = 1500
+const MIN_MTU = 1280
 /** ssu2, "Introducers": `ih0` to `ih2`. */
 export const MAX_INTRODUCERS = 3
 

@@ -19,9 +19,13 @@ const MAX_PUBLISHED = 3
 
 // Implementation constants
 
-/** As i2pd: a tag is published for so long after it was given, and another sought after three quarters of it. */
+/** As i2pd: a tag is published for so long at a time. Those who gave it keep it as long as the session lasts. */
 const LIFE_MS: Millis = 80 * 60_000
-const FRESH_MS: Millis = 60 * 60_000
+/** So far ahead of the end it is published anew. */
+const RENEW_MS: Millis = 20 * 60_000
+/** Until one that was asked counts as unwilling, and until it is asked again. */
+const ANSWER_MS: Millis = 10_000
+const ASK_AGAIN_MS: Millis = 60 * 60_000
 /** Below the 30 s after which many NATs forget who has not written. */
 const KEEP_ALIVE_MS: Millis = 25_000
 const JITTER = 0.1
@@ -34,7 +38,7 @@ interface Tagged {
   readonly hash: Hash
   readonly family: Family
   readonly tag: number
-  readonly since: Millis
+  readonly expires: Millis
 }
 
 interface Ours {
@@ -68,10 +72,10 @@ export class Introducers {
 
   published(family: Family, now: Millis): Introducer[] {
     const offset = this.#options.clock.wall(now) - now
-    return this.#ours[family].published.map(({ hash, tag, since }) => ({
+    return this.#ours[family].published.map(({ hash, tag, expires }) => ({
       hash,
       tag,
-      expires: since + LIFE_MS + offset,
+      expires: expires + offset,
     }))
   }
 
@@ -87,7 +91,7 @@ export class Introducers {
   /** `peer` gave us a tag. */
   tag(peer: Peer, tag: number, now: Millis, out: ReachSink): void {
     if (this.#tagged.size >= MAX_TAGS && !this.#tagged.has(peer.key)) return
-    this.#tagged.set(peer.key, { hash: peer.hash, family: peer.family, tag, since: now })
+    this.#tagged.set(peer.key, { hash: peer.hash, family: peer.family, tag, expires: now + LIFE_MS })
     this.#update(peer.family, now, out)
   }
 
@@ -123,34 +127,38 @@ export class Introducers {
     ours.published = chosen
     if (chosen.length !== before.length || chosen.some((tagged) => !before.includes(tagged)))
       out.event({ kind: 'introducers', family, introducers: this.published(family, now) })
-    const fresh = chosen.filter((tagged) => isFresh(tagged, now)).length
-    if (ours.needed && fresh < MAX_PUBLISHED) this.#ask(family, MAX_PUBLISHED - fresh, now, out)
+    if (ours.needed) this.#ask(family, MAX_PUBLISHED - chosen.length, now, out)
   }
 
-  /** Those published stay while they are fresh; old ones are better than none. */
+  /** Those published stay. */
   #choose(family: Family, now: Millis): Tagged[] {
-    const usable: Tagged[] = []
-    for (const [key, tagged] of this.#tagged) {
-      if (now >= tagged.since + LIFE_MS) this.#tagged.delete(key)
-      else if (tagged.family === family) usable.push(tagged)
-    }
     const { published } = this.#ours[family]
-    const worth = (tagged: Tagged): number =>
-      (isFresh(tagged, now) ? 2 : 0) + (published.includes(tagged) ? 1 : 0)
+    const usable: { readonly tagged: Tagged; readonly stays: boolean }[] = []
+    for (const [key, tagged] of this.#tagged) {
+      if (tagged.family !== family) continue
+      const renewed = now < tagged.expires - RENEW_MS ? tagged : { ...tagged, expires: now + LIFE_MS }
+      this.#tagged.set(key, renewed)
+      usable.push({ tagged: renewed, stays: published.includes(tagged) })
+    }
     shuffle(this.#options.random, usable)
-    return usable.sort((a, b) => worth(b) - worth(a)).slice(0, MAX_PUBLISHED)
+    usable.sort((a, b) => Number(b.stays) - Number(a.stays))
+    return usable.slice(0, MAX_PUBLISHED).map(({ tagged }) => tagged)
   }
 
-  /** Peers that introduce others and have not been asked lately; when there are too few, one more is dialled. */
-  #ask(family: Family, count: number, now: Millis, out: ReachSink): void {
-    let left = count
+  /** Peers that introduce others; when there are too few, one more is dialled. */
+  #ask(family: Family, missing: number, now: Millis, out: ReachSink): void {
+    let left = missing
+    const candidates: Peer[] = []
     for (const peer of this.#peers.all()) {
-      if (left === 0) return
-      const askedAt = this.#asked.get(peer.key)
-      if (askedAt !== undefined && now < askedAt + FRESH_MS) continue
       if (peer.family !== family || this.#tagged.has(peer.key) || !canIntroduce(peer)) continue
-      this.#asked.set(peer.key, now)
+      const askedAt = this.#asked.get(peer.key)
+      if (askedAt === undefined || now >= askedAt + ASK_AGAIN_MS) candidates.push(peer)
+      else if (now < askedAt + ANSWER_MS) left--
+    }
+    for (const peer of candidates) {
+      if (left <= 0) return
       left--
+      this.#asked.set(peer.key, now)
       out.event({
         kind: 'block',
         to: peer.hash,
@@ -159,7 +167,7 @@ export class Introducers {
       })
     }
     const ours = this.#ours[family]
-    if (left === 0 || now < ours.wantAt) return
+    if (left <= 0 || now < ours.wantAt) return
     ours.wantAt = now + WANT_MS
     out.event({ kind: 'want-peer', family, capability: 'C' })
   }
@@ -171,10 +179,6 @@ export class Introducers {
 
 function none(): Ours {
   return { needed: false, published: [], tickAt: undefined, wantAt: 0 }
-}
-
-function isFresh({ since }: Tagged, now: Millis): boolean {
-  return now < since + FRESH_MS
 }
 
 /** Those who want to be introduced must be able to dial it. */

@@ -1,6 +1,6 @@
 /** How much others may ask of us, and what no request may have. */
 import { type Millis, seconds, type WallMillis } from '../../base/clock.ts'
-import { Lru } from '../../base/lru.ts'
+import { Throttle } from '../../base/throttle.ts'
 import type { IpPort } from '../../protocol/ssu2/blocks.ts'
 
 // Specification constants
@@ -18,7 +18,7 @@ export const NONCE_MS: Millis = 2 * MAX_SKEW * 1000
 export const MAX_NONCES = 2048
 /** Tests, and introductions, under way at once for others, by role. */
 export const MAX_SERVED = 32
-/** Who asks is remembered; beyond that the least recent starts anew. */
+/** Askers remembered; beyond that the least recent starts anew. */
 const MAX_ASKERS = 1024
 
 /** Whether a signed timestamp is close enough to our date. */
@@ -32,23 +32,7 @@ export function isTarget(to: IpPort, mayReach: (ip: Uint8Array) => boolean): boo
 }
 
 /** So many in any window, for each that asks. */
-export class Allowance {
-  readonly #count: number
-  readonly #window: Millis
-  readonly #askers = new Lru<string, { since: Millis; used: number }>(MAX_ASKERS)
-
-  constructor(count: number, window: Millis) {
-    this.#count = count
-    this.#window = window
-  }
-
-  take(asker: string, now: Millis): boolean {
-    let account = this.#askers.get(asker)
-    if (account === undefined || now >= account.since + this.#window) {
-      account = { since: now, used: 0 }
-      this.#askers.set(asker, account)
-    }
-    account.used++
-    return account.used <= this.#count
-  }
+/** So many at once, and so many in each window after that, for each that asks. */
+export function allowance(count: number, window: Millis): Throttle {
+  return new Throttle({ each: { perSecond: (1000 * count) / window, burst: count } }, MAX_ASKERS)
 }

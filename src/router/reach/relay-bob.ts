@@ -19,7 +19,7 @@ import {
 } from '../../protocol/ssu2/relay.ts'
 import { sameHost } from '../ip-ranges.ts'
 import type { ReachOptions, ReachSink } from './events.ts'
-import { Allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
+import { allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
 import type { Peer, Peers } from './peers.ts'
 import { Pending } from './pending.ts'
 import type { Tags } from './tags.ts'
@@ -43,7 +43,7 @@ export class RelayBob {
   readonly #peers: Peers
   readonly #tags: Tags
   readonly #relays = new Pending<Relay>(MAX_SERVED)
-  readonly #allowance = new Allowance(REQUESTS, REQUESTS_WINDOW)
+  readonly #allowance = allowance(REQUESTS, REQUESTS_WINDOW)
   #nonces: SeenFilter<string> | undefined
 
   constructor(options: ReachOptions, peers: Peers, tags: Tags) {

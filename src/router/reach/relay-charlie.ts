@@ -20,7 +20,7 @@ import { type HashKey, hashKey } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import { hostKey } from '../ip-ranges.ts'
 import type { Family, ReachOptions, ReachSink } from './events.ts'
-import { Allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
+import { allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
 import { endpointOf, familyOf, offerOf, type Peer, type Peers } from './peers.ts'
 import { Pending } from './pending.ts'
 import { key } from './test-bob.ts'
@@ -49,8 +49,8 @@ export class RelayCharlie {
   readonly #options: ReachOptions
   readonly #peers: Peers
   readonly #punches = new Pending<Punch>(MAX_SERVED)
-  readonly #bobs = new Allowance(INTROS, INTROS_WINDOW)
-  readonly #hosts = new Allowance(HOST_INTROS, HOST_WINDOW)
+  readonly #bobs = allowance(INTROS, INTROS_WINDOW)
+  readonly #hosts = allowance(HOST_INTROS, HOST_WINDOW)
   #nonces: SeenFilter<string> | undefined
 
   constructor(options: ReachOptions, peers: Peers) {

@@ -11,7 +11,7 @@ import { type PeerTest, PeerTestCode, verifyPeerTest, writePeerTest } from '../.
 import { HASH_LENGTH, type Hash, type HashKey } from '../../protocol/structures/hash.ts'
 import { sameHost } from '../ip-ranges.ts'
 import type { ReachOptions, ReachSink } from './events.ts'
-import { Allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
+import { allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
 import { familyOf, offerOf, type Peer, type Peers } from './peers.ts'
 import { Pending } from './pending.ts'
 
@@ -37,7 +37,7 @@ export class TestBob {
   readonly #options: ReachOptions
   readonly #peers: Peers
   readonly #tests = new Pending<Test>(MAX_SERVED)
-  readonly #allowance = new Allowance(TESTS, TESTS_WINDOW)
+  readonly #allowance = allowance(TESTS, TESTS_WINDOW)
   #nonces: SeenFilter<string> | undefined
 
   constructor(options: ReachOptions, peers: Peers) {

@@ -22,7 +22,7 @@ import type { Hash } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 import { hostKey } from '../ip-ranges.ts'
 import type { ReachOptions, ReachSink } from './events.ts'
-import { Allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
+import { allowance, isTarget, isTimely, MAX_NONCES, MAX_SERVED, NONCE_MS } from './limits.ts'
 import { endpointOf, familyOf, offerOf, type Peer, type Peers } from './peers.ts'
 import { Pending } from './pending.ts'
 import { key } from './test-bob.ts'
@@ -59,8 +59,8 @@ export class TestCharlie {
   readonly #options: ReachOptions
   readonly #peers: Peers
   readonly #tests = new Pending<Test>(MAX_SERVED)
-  readonly #bobs = new Allowance(TESTS, TESTS_WINDOW)
-  readonly #hosts = new Allowance(HOST_TESTS, HOST_WINDOW)
+  readonly #bobs = allowance(TESTS, TESTS_WINDOW)
+  readonly #hosts = allowance(HOST_TESTS, HOST_WINDOW)
   #nonces: SeenFilter<string> | undefined
 
   constructor(options: ReachOptions, peers: Peers) {

@@ -13,6 +13,9 @@ import type { Established, HandshakeStep, Local, Refused } from '../../protocol/
 import { Ssu2Session, type Ssu2SessionEvent } from '../../protocol/ssu2/session.ts'
 import type { Session, SessionEvent } from './session.ts'
 
+/** What a packet was: `another` is a first packet with the ids of a handshake under way, left as it came. */
+export type Received = 'meant' | 'ignored' | 'another'
+
 /** Either role of the handshake. */
 export interface Handshake {
   readonly deadline: Millis
@@ -102,18 +105,19 @@ export class Ssu2Conversation implements Session {
   }
 
   /** A packet for it: of its connection id, which is in the clear, or from the endpoint that is being dialled, as it came. */
-  received(packet: Uint8Array, from: Endpoint, now: Millis, out: Sink<SessionEvent>): boolean {
+  received(packet: Uint8Array, from: Endpoint, now: Millis, out: Sink<SessionEvent>): Received {
     const phase = this.#phase
     if (phase.kind !== 'handshake') {
       phase.session?.received(packet, from, now, this.#inner.with(now, out))
-      return true
+      return 'meant'
     }
     // "All handshake packets must be verified to be from the same IP and port" ("Connection Migration").
-    if (from.port !== this.dialled.port || from.address !== this.dialled.address) return false
+    if (from.port !== this.dialled.port || from.address !== this.dialled.address) return 'ignored'
     this.#handshakeIn += packet.length
     const step = phase.handshake.received(packet, now)
     this.step(step, now, out)
-    return step.send.length > 0 || step.result !== undefined
+    if (step.another === true) return 'another'
+    return step.send.length > 0 || step.result !== undefined ? 'meant' : 'ignored'
   }
 
   flush(now: Millis, out: Sink<SessionEvent>): void {

@@ -23,7 +23,8 @@ import {
 } from '../../protocol/ssu2/header.ts'
 import { Initiator } from '../../protocol/ssu2/initiator.ts'
 import { readFirstPacket } from '../../protocol/ssu2/out-of-session.ts'
-import { answerTokenRequest, openSessionRequest, retry } from '../../protocol/ssu2/responder.ts'
+import { openSessionRequest } from '../../protocol/ssu2/responder.ts'
+import { answerTokenRequest, rejection, retry } from '../../protocol/ssu2/retry.ts'
 import { GivenTokens, HeldTokens, NEW_TOKEN_MS, RETRY_TOKEN_MS } from '../../protocol/ssu2/tokens.ts'
 import type { HashKey } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
@@ -36,7 +37,7 @@ import { Link, type Peer } from './peer.ts'
 import type { Reception } from './reception.ts'
 import type { Session } from './session.ts'
 import type { SessionSink } from './session-sink.ts'
-import { type Handshake, Ssu2Conversation } from './ssu2-conversation.ts'
+import { type Handshake, type Received, Ssu2Conversation } from './ssu2-conversation.ts'
 
 // Implementation constants
 
@@ -130,14 +131,11 @@ export class Ssu2 {
     const { introKey } = this.#o.local
     maskConnectionId(packet, introKey)
     const entry = this.#byId.get(connectionKey(packet))
-    if (entry !== undefined) {
-      this.#deliver(entry, packet, from, now, out)
-      return
-    }
+    if (entry !== undefined && this.#deliver(entry, packet, from, now, out) !== 'another') return
     maskConnectionId(packet, introKey)
     const dial = this.#dials.get(endpointKey(from))
     // A router that dials us while we dial it sends a first packet of its own from the same endpoint.
-    if (dial !== undefined && this.#deliver(dial, copy(packet), from, now, out)) return
+    if (dial !== undefined && this.#deliver(dial, copy(packet), from, now, out) === 'meant') return
     const header = readFirstPacket(packet, introKey, this.#o.local.netId)
     if (header !== undefined) this.#stranger(header, packet, from, now, out)
   }
@@ -189,14 +187,13 @@ export class Ssu2 {
     return this.#deadlines.next()
   }
 
-  /** Whether the packet meant something. */
   #deliver(
     entry: Entry,
     packet: Uint8Array,
     from: Endpoint,
     now: Millis,
     out: Sink<TransportEvent>,
-  ): boolean {
+  ): Received {
     const { links, sink } = this.#o
     const { conversation, link } = entry
     const meant = conversation.received(packet, from, now, sink.with(now, out))
@@ -245,7 +242,7 @@ export class Ssu2 {
   ): void {
     const { local, links, reception, relayTag } = this.#o
     if (!reception.admits(ip, from.address, now, out)) {
-      answer(retry(local, this.#given, header, from, now, TerminationReason.connectionLimits), from, out)
+      answer(rejection(local, TerminationReason.connectionLimits, header, from, now), from, out)
       return
     }
     const refuse = (ri: RouterInfo): number | undefined =>
@@ -264,6 +261,14 @@ export class Ssu2 {
       reception.rate.failed(from.address, now)
       return
     }
+    // An initiator that begins again with the same ids, as i2pd does, gives up what it began before.
+    const before = this.#byId.get(connectionKey(responder.receiveId))
+    before?.conversation.terminate(
+      TerminationReason.replaced,
+      'begun again',
+      now,
+      this.#o.sink.with(now, out),
+    )
     const conversation = this.#conversation(responder, from, now)
     const { link } = this.#add(
       conversation,

@@ -5,9 +5,11 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { chacha20 } from '../../../src/crypto/chacha20.ts'
 import {
   connectionKey,
+  destinationKey,
   EPHEMERAL_END,
   LONG_HEADER,
   MessageType,
+  maskConnectionId,
   maskLongHeader,
   maskShortHeader,
   messageType,
@@ -103,5 +105,12 @@ describe('headers', () => {
     const bytes = Uint8Array.of(0, 255, 128, 0, 1, 2, 3, 4, 5)
     expect(connectionKey(bytes)).toBe('\x00\xff\x80\x00\x01\x02\x03\x04')
     expect(connectionKey(bytes, 1)).toBe('\xff\x80\x00\x01\x02\x03\x04\x05')
+    const key = random.bytes(32)
+    const packet = random.bytes(60)
+    const masked = copy(packet)
+    maskConnectionId(masked, key)
+    const asItCame = copy(masked)
+    expect(destinationKey(masked, key)).toBe(connectionKey(packet))
+    expect(masked).toEqual(asItCame)
   })
 })

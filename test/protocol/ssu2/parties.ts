@@ -13,21 +13,25 @@ import type {
   Refused,
   Remote,
 } from '../../../src/protocol/ssu2/handshake.ts'
-import { connectionKey, MessageType, maskConnectionId } from '../../../src/protocol/ssu2/header.ts'
+import {
+  connectionKey,
+  destinationKey,
+  MessageType,
+  maskConnectionId,
+} from '../../../src/protocol/ssu2/header.ts'
 import { Initiator, type InitiatorOptions } from '../../../src/protocol/ssu2/initiator.ts'
 import { readFirstPacket } from '../../../src/protocol/ssu2/out-of-session.ts'
 import {
-  answerTokenRequest,
   openSessionRequest,
   type Responder,
   type ResponderChecks,
-  retry,
 } from '../../../src/protocol/ssu2/responder.ts'
+import { answerTokenRequest, retry } from '../../../src/protocol/ssu2/retry.ts'
 import { GivenTokens } from '../../../src/protocol/ssu2/tokens.ts'
 import { type LocalIdentity, newRouterIdentity } from '../../../src/protocol/structures/identity.ts'
 import { type RouterInfo, signRouterInfo } from '../../../src/protocol/structures/router-info.ts'
 
-export const NET_ID = 77
+const NET_ID = 77
 /** The date at monotonic time 0. */
 export const WALL: number = Date.UTC(2026, 10, 23)
 export const ALICE: Endpoint = { address: '21.1.1.1', port: 1111 }
@@ -85,7 +89,7 @@ export function party(seed: number, options: PartyOptions = {}): Party {
   }
 }
 
-export function remoteOf(p: Party, endpoint: Endpoint = BOB, mtu = 1500): Remote {
+function remoteOf(p: Party, endpoint: Endpoint = BOB, mtu = 1500): Remote {
   const { staticKeys, introKey } = p.local
   return { routerInfo: p.routerInfo, staticKey: staticKeys.publicKey, introKey, endpoint, mtu }
 }
@@ -133,10 +137,9 @@ export class Door {
   received(packet: Uint8Array, from: Endpoint, now: number): readonly Uint8Array[] {
     const { local } = this.#bob
     if (packet.length < 40) return []
-    maskConnectionId(packet, local.introKey)
-    const responder = this.responders.get(connectionKey(packet))
-    if (responder !== undefined) return this.#step(responder, responder.received(packet, now))
-    maskConnectionId(packet, local.introKey)
+    const responder = this.responders.get(destinationKey(packet, local.introKey))
+    const step = responder?.received(packet, now)
+    if (responder !== undefined && step?.another !== true) return this.#step(responder, step!)
     const header = readFirstPacket(packet, local.introKey, local.netId)
     if (header === undefined) return []
     if (header.type === MessageType.tokenRequest) {

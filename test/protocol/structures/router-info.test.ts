@@ -8,6 +8,7 @@ import {
   ntcp2Address,
   type RouterAddress,
   readRouterAddress,
+  ssu2Address,
   writeRouterAddress,
 } from '../../../src/protocol/structures/router-address.ts'
 import {
@@ -70,6 +71,9 @@ describe('RouterInfo', () => {
     expect(hex(ntcp2.staticKey)).toBe(hex(keys.subarray(0, 32)))
     expect(hex(ntcp2.iv!)).toBe(hex(keys.subarray(64, 80)))
     expect(ntcp2Address(ri.addresses[1]!)).toBeUndefined()
+    const ssu2 = ssu2Address(ri.addresses[1]!)!
+    expect([ssu2.host, ssu2.port, ssu2.caps, ssu2.mtu]).toEqual(['61.11.7.1', 21001, 'BC', 1280])
+    expect(ssu2Address(ri.addresses[0]!)).toBeUndefined()
   })
 
   it('reads RouterInfos of the public network, byte for byte', () => {
@@ -172,5 +176,29 @@ describe('RouterAddress', () => {
     for (const port of ['0', '65536', '-1', '1e3', ' 80', '080'])
       expect(ntcp2Address(with_({ port }))?.port).toBeUndefined()
     expect(ntcp2Address(with_({ i: 'AAAA' }))?.iv).toBeUndefined()
+  })
+
+  it('sees an SSU2 address with its introducers', () => {
+    const introKey = random.bytes(32)
+    const hash = random.bytes(32)
+    const ssu2 = (changes: Record<string, string | undefined>): RouterAddress =>
+      with_({ host: undefined, port: undefined, i: toBase64(introKey), ...changes }, 'SSU2')
+    expect(ssu2Address(ssu2({}))).toEqual({ staticKey: key, introKey, mtu: 1500, caps: '', introducers: [] })
+    const published = ssu2({ host: '1.2.3.4', port: '99', mtu: '1400', caps: 'BC4' })
+    expect(ssu2Address(published)).toMatchObject({ host: '1.2.3.4', port: 99, mtu: 1400, caps: 'BC4' })
+    expect(ssu2Address(ssu2({ mtu: '9000' }))?.mtu).toBe(1500)
+    for (const bad of [{ v: '1' }, { s: undefined }, { i: undefined }, { i: 'AAAA' }, { mtu: '1279' }])
+      expect(ssu2Address(ssu2(bad)), JSON.stringify(bad)).toBeUndefined()
+    expect(ssu2Address(ssu2({ s: toBase64(new Uint8Array(32).fill(0xff)) }))).toBeUndefined()
+    expect(ssu2Address(address)).toBeUndefined()
+
+    const ih = toBase64(hash)
+    const introduced = { caps: '4', ih0: ih, itag0: '4294967295', ih2: ih, itag2: '7', iexp2: '1800000000' }
+    expect(ssu2Address(ssu2(introduced))?.introducers).toEqual([
+      { hash, tag: 4294967295 },
+      { hash, tag: 7, expires: 1_800_000_000_000 },
+    ])
+    for (const bad of [{ itag0: '0' }, { itag0: undefined }, { ih0: 'AAAA' }, { itag0: '4294967296' }])
+      expect(ssu2Address(ssu2({ ...introduced, ...bad }))?.introducers.length).toBe(1)
   })
 })
