@@ -347,7 +347,7 @@ export function pair(
 }
 
 /** `n` bytes that say where they stand. */
-function pattern(n: number, seed = 1): Uint8Array {
+export function pattern(n: number, seed = 1): Uint8Array {
   const out = new Uint8Array(n)
   let x = seed
   for (let i = 0; i < n; i++) {
