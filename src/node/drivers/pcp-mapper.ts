@@ -106,9 +106,14 @@ class Exchange {
 
   static async open({ address, port }: Endpoint): Promise<Exchange> {
     const socket = createSocket('udp4')
-    const connected = once(socket, 'connect')
-    socket.connect(port, address)
-    await connected
+    try {
+      const connected = once(socket, 'connect')
+      socket.connect(port, address)
+      await connected
+    } catch (e) {
+      socket.close()
+      throw e
+    }
     return new Exchange(socket)
   }
 

@@ -186,6 +186,13 @@ describe('places', () => {
     await until(mapped)
   })
 
+  test('a gateway that cannot be reached', async () => {
+    gateway = { address: '255.255.255.255', local: '127.0.0.1' }
+    mapping()
+    await until(settled)
+    expect(last()).toEqual({ kind: 'none', why: 'EACCES' })
+  })
+
   test('an address that needs no translation: nobody is asked', async () => {
     gateway = { address: '127.0.0.1', local: '61.11.7.9' }
     mapping()
