@@ -104,7 +104,7 @@ export class Ssu2Conversation implements Session {
     return this.session?.packetsLost ?? 0
   }
 
-  /** A packet for it: of its connection id, which is in the clear, or from the endpoint that is being dialled, as it came. */
+  /** A packet for it, as it came: of its connection id, or from the endpoint that is being dialled. */
   received(packet: Uint8Array, from: Endpoint, now: Millis, out: Sink<SessionEvent>): Received {
     const phase = this.#phase
     if (phase.kind !== 'handshake') {

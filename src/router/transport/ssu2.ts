@@ -16,10 +16,10 @@ import { type Local, MAX_SKEW_MS } from '../../protocol/ssu2/handshake.ts'
 import {
   type ConnectionKey,
   connectionKey,
+  destinationKey,
   type LongHeader,
   MessageType,
   MIN_PACKET,
-  maskConnectionId,
 } from '../../protocol/ssu2/header.ts'
 import { Initiator } from '../../protocol/ssu2/initiator.ts'
 import { readFirstPacket } from '../../protocol/ssu2/out-of-session.ts'
@@ -129,10 +129,8 @@ export class Ssu2 {
   datagram(from: Endpoint, packet: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
     if (packet.length < MIN_PACKET || this.#o.ours() === undefined) return
     const { introKey } = this.#o.local
-    maskConnectionId(packet, introKey)
-    const entry = this.#byId.get(connectionKey(packet))
+    const entry = this.#byId.get(destinationKey(packet, introKey))
     if (entry !== undefined && this.#deliver(entry, packet, from, now, out) !== 'another') return
-    maskConnectionId(packet, introKey)
     const dial = this.#dials.get(endpointKey(from))
     // A router that dials us while we dial it sends a first packet of its own from the same endpoint.
     if (dial !== undefined && this.#deliver(dial, copy(packet), from, now, out) === 'meant') return
