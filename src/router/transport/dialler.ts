@@ -82,9 +82,10 @@ export class Dialler {
 
   /** SSU2 to a router with or without another session. False when it has no such address. */
   dialSsu2(routerInfo: RouterInfo, now: Millis, out: Sink<TransportEvent>): boolean {
-    const { limits, links, ssu2 } = this.#o
+    const { limits, links, reception, ssu2 } = this.#o
     const [choice] = dialable(routerInfo, { ...limits, ntcp2: false })
-    if (choice?.transport !== 'ssu2' || this.#attempts.size >= limits.maxDialling) return false
+    if (choice?.transport !== 'ssu2' || links.dialling >= limits.maxDialling) return false
+    if (!reception.makeRoom(now, out)) return false
     ssu2?.dial(routerInfo, choice, links.peer(routerInfo.hash), now, out)
     return true
   }
