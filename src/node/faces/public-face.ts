@@ -130,7 +130,7 @@ class PublicFace implements Face {
 
   async start(): Promise<void> {
     const { config, given, folder, log } = this.#context
-    if (this.#listens()) await this.#listen()
+    await this.#listen()
     const seeds = this.#seeds()
     this.#driven.run((at, out) => {
       this.#router.addRouters(seeds, at, out)
