@@ -39,10 +39,15 @@ export interface TcpCore<E> {
   writable(id: LinkId, now: Millis, out: Sink<E>): void
 }
 
+export interface Datagram {
+  readonly from: Endpoint
+  readonly bytes: Uint8Array
+}
+
 /** The UDP half of a core. Cores without UDP leave it out. */
 export interface UdpCore<E> {
-  /** `bytes` are the core's from now on. */
-  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<E>): void
+  /** What came in together, to be answered together. The bytes are the core's from now on. */
+  datagrams(burst: readonly Datagram[], now: Millis, out: Sink<E>): void
 }
 
 export interface TimedCore<E> {

@@ -4,11 +4,11 @@
  */
 import { createServer, isIP, connect as netConnect, type Server, type Socket } from 'node:net'
 import type { Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
+import type { Datagram, Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { earliest } from '../base/deadlines.ts'
 import type { Log } from '../base/log.ts'
 import { askProxy, type ProxyServer } from './proxy.ts'
-import { type Datagram, UdpSockets } from './udp-sockets.ts'
+import { UdpSockets } from './udp-sockets.ts'
 
 // Implementation constants
 
@@ -198,11 +198,7 @@ export class Pump {
 
   /** All of a burst in one turn: answered, acknowledged and flushed together. */
   datagrams(owner: Driven<unknown>, burst: readonly Datagram[]): void {
-    this.turn(() => {
-      const now = this.now()
-      for (const { from, bytes } of burst)
-        this.guarded('datagram', () => owner.core.datagram?.(from, bytes, now, owner.sink))
-    })
+    this.guarded('datagrams', () => owner.core.datagrams?.(burst, this.now(), owner.sink))
   }
 
   /** From now on `owner` is told of a link that another core of this pump had. */

@@ -1,7 +1,7 @@
 /** The datagram sockets of one core: which of them a datagram leaves by, and what comes in handed on burst by burst. */
 import { createSocket, type Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import type { Endpoint } from '../base/core.ts'
+import type { Datagram, Endpoint } from '../base/core.ts'
 import type { Log } from '../base/log.ts'
 
 // Implementation constants
@@ -10,11 +10,6 @@ import type { Log } from '../base/log.ts'
 const SOCKET_BUFFER: number = 1 << 20
 /** Datagrams that wait for one turn: what libuv reads in one go from several sockets. The rest is lost, as on a full link. */
 const MAX_BURST = 1_024
-
-export interface Datagram {
-  readonly from: Endpoint
-  readonly bytes: Uint8Array
-}
 
 export class UdpSockets {
   readonly #receive: (burst: readonly Datagram[]) => void

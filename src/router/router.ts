@@ -3,7 +3,7 @@
  * them in one process. A node runs one or two (faces); they share nothing.
  */
 import type { Millis } from '../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
+import type { Datagram, Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../base/core.ts'
 import { Deadlines, earliest } from '../base/deadlines.ts'
 import { named } from '../base/log.ts'
 import { jitter } from '../base/random.ts'
@@ -385,8 +385,8 @@ export class Router implements TcpCore<RouterEvent>, UdpCore<RouterEvent>, Timed
     this.#turn(now, out, () => this.transport.closed(id, now, this.#switch.transportSink))
   }
 
-  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<RouterEvent>): void {
-    this.#turn(now, out, () => this.transport.datagram(from, bytes, now, this.#switch.transportSink))
+  datagrams(burst: readonly Datagram[], now: Millis, out: Sink<RouterEvent>): void {
+    this.#turn(now, out, () => this.transport.datagrams(burst, now, this.#switch.transportSink))
   }
 
   writable(id: LinkId, now: Millis, out: Sink<RouterEvent>): void {

@@ -1,16 +1,18 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Endpoint, Sink } from '../../src/base/core.ts'
+import type { Datagram, Endpoint, Sink } from '../../src/base/core.ts'
 import { SILENT } from '../../src/base/log.ts'
 import { type Driven, Pump, type PumpedCore } from '../../src/host/pump.ts'
 
-/** Answers what begins with 1; remembers everything and how many turns it came in. */
+/** Answers what begins with 1; remembers everything. */
 class Echo implements PumpedCore<never> {
-  readonly heard: { from: Endpoint; bytes: Uint8Array }[] = []
+  readonly heard: Datagram[] = []
   #waiting: { count: number; done: () => void } | undefined
 
-  datagram(from: Endpoint, bytes: Uint8Array, _now: number, out: Sink<never>): void {
-    this.heard.push({ from, bytes })
-    if (bytes[0] === 1) out.udp(from, Uint8Array.of(2, ...bytes.subarray(1)))
+  datagrams(burst: readonly Datagram[], _now: number, out: Sink<never>): void {
+    for (const { from, bytes } of burst) {
+      this.heard.push({ from, bytes })
+      if (bytes[0] === 1) out.udp(from, Uint8Array.of(2, ...bytes.subarray(1)))
+    }
     if (this.#waiting !== undefined && this.heard.length >= this.#waiting.count) this.#waiting.done()
   }
   timeout(): void {}

@@ -4,7 +4,7 @@
  */
 import { Reader, sameBytes } from '../../base/bytes.ts'
 import type { Clock, Millis } from '../../base/clock.ts'
-import type { Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../../base/core.ts'
+import type { Datagram, Endpoint, LinkId, Sink, TcpCore, TimedCore, UdpCore } from '../../base/core.ts'
 import { earliest } from '../../base/deadlines.ts'
 import { unlessMalformed } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -265,9 +265,11 @@ export class Transport
     this.#ntcp2.closed(id, now, out)
   }
 
-  datagram(from: Endpoint, bytes: Uint8Array, now: Millis, out: Sink<TransportEvent>): void {
-    this.#inbound?.spend(bytes.length, now)
-    this.#ssu2?.datagram(from, bytes, now, out)
+  datagrams(burst: readonly Datagram[], now: Millis, out: Sink<TransportEvent>): void {
+    for (const { from, bytes } of burst) {
+      this.#inbound?.spend(bytes.length, now)
+      this.#ssu2?.datagram(from, bytes, now, out)
+    }
   }
 
   writable(id: LinkId, now: Millis, out: Sink<TransportEvent>): void {

@@ -45,7 +45,7 @@ class Net {
     const copy = Uint8Array.from(bytes)
     this.#due.push({
       at: this.now + LATENCY,
-      run: () => target?.turn((out) => target.transport.datagram(from, copy, this.now, out)),
+      run: () => target?.turn((out) => target.transport.datagrams([{ from, bytes: copy }], this.now, out)),
     })
   }
 
