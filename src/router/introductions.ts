@@ -90,14 +90,7 @@ export class Introductions {
 
   constructor(options: IntroductionsOptions) {
     this.#o = options
-    const { transportSink: out } = options
-    this.#sink = {
-      udp: (to, bytes) => out.udp(to, bytes),
-      tcpOpen: (to) => out.tcpOpen(to),
-      tcpData: (id, bytes) => out.tcpData(id, bytes),
-      tcpEnd: (id, reset) => out.tcpEnd(id, reset),
-      event: (e) => void this.#events.push(e),
-    }
+    this.#sink = { ...options.transportSink, event: (e) => void this.#events.push(e) }
   }
 
   get needsIntroducers(): boolean {

@@ -2,6 +2,7 @@
  * One NTCP2 connection from its first byte to its last: runs a handshake (initiator.ts or responder.ts), then exchanges
  * frames. Sans-IO: bytes and time in, a Sink out. After `ended` it does nothing more.
  */
+
 import { Reader, type Writer } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
 import type { LinkId, Sink } from '../../base/core.ts'
@@ -12,6 +13,7 @@ import { DATE_TIME_LENGTH, readDateTime } from '../blocks/date-time.ts'
 import { i2npBlockLength, putI2npBlock, readI2npBlock } from '../blocks/i2np-block.ts'
 import type { OutputQueue } from '../blocks/output-queue.ts'
 import { OPTIONS_MIN_LENGTH, OUR_PADDING_OPTIONS, readPaddingOptions } from '../blocks/padding-options.ts'
+import type { PeerEvent } from '../blocks/peer-event.ts'
 import { readRouterInfoBlock, writeRouterInfoBlock } from '../blocks/router-info-block.ts'
 import { readTermination, TerminationReason, writeTermination } from '../blocks/termination.ts'
 import { type I2npMessage, isExpired } from '../i2np/message.ts'
@@ -44,14 +46,7 @@ const PROBE_MIN_MS = 500
 const PROBE_MAX_BYTES = 1500
 
 export type SessionEvent =
-  | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
-  | {
-      readonly kind: 'router-info'
-      readonly from: Hash
-      readonly routerInfo: Uint8Array
-      readonly flood: boolean
-    }
-  | { readonly kind: 'clock'; readonly peer: Hash; readonly offset: number }
+  | PeerEvent
   | { readonly kind: 'established'; readonly session: Ntcp2Session; readonly result: Established }
   | {
       readonly kind: 'ended'

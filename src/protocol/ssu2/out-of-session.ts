@@ -10,6 +10,7 @@ import { BlockType, writeBlock } from '../blocks/block.ts'
 import { writeDateTime } from '../blocks/date-time.ts'
 import { writeTermination } from '../blocks/termination.ts'
 import { type IpPort, Ssu2BlockType, writeAddress } from './blocks.ts'
+import { MAC } from './handshake.ts'
 import {
   EPHEMERAL_END,
   LONG_HEADER,
@@ -28,7 +29,6 @@ import {
 
 // Specification constants
 
-const MAC = 16
 /** A payload of 8 bytes behind a long header. */
 const MIN_OUT_OF_SESSION: number = LONG_HEADER + 8 + MAC
 /** "Minimum Size" of SessionRequest. */

@@ -6,6 +6,7 @@
  * Its owner calls `start` once, `flush` at the end of a turn in which it received or queued something, and `timeout` at
  * `deadline`, which may change with every call.
  */
+
 import { Reader } from '../../base/bytes.ts'
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, Sink } from '../../base/core.ts'
@@ -15,8 +16,8 @@ import { BlockCursor, BlockType, writeBlock } from '../blocks/block.ts'
 import { DATE_TIME_LENGTH, readDateTime } from '../blocks/date-time.ts'
 import type { OutputQueue } from '../blocks/output-queue.ts'
 import { OPTIONS_MIN_LENGTH, readPaddingOptions } from '../blocks/padding-options.ts'
+import type { PeerEvent } from '../blocks/peer-event.ts'
 import { readTermination, TerminationReason, writeTermination } from '../blocks/termination.ts'
-import type { I2npMessage } from '../i2np/message.ts'
 import type { Hash } from '../structures/hash.ts'
 import { readAck } from './ack-block.ts'
 import { Acknowledger } from './acknowledger.ts'
@@ -53,14 +54,7 @@ const ROUTER_INFO_MIN_INTERVAL: Millis = 10_000
 const LAST_PACKET_NUMBER: number = 2 ** 32 - 2 ** 26
 
 export type Ssu2SessionEvent =
-  | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
-  | {
-      readonly kind: 'router-info'
-      readonly from: Hash
-      readonly routerInfo: Uint8Array
-      readonly flood: boolean
-    }
-  | { readonly kind: 'clock'; readonly peer: Hash; readonly offset: number }
+  | PeerEvent
   /** A block that is the router's business: of relays, peer tests and tokens. It may come twice. */
   | { readonly kind: 'block'; readonly from: Hash; readonly type: number; readonly data: Uint8Array }
   /** Where the peer sees us. */

@@ -1,10 +1,10 @@
 /** What a conversation over either transport is to the router: NTCP2's and SSU2's sessions both look like this. */
+
 import type { Millis } from '../../base/clock.ts'
 import type { Endpoint, Sink } from '../../base/core.ts'
 import type { OutputQueue } from '../../protocol/blocks/output-queue.ts'
-import type { I2npMessage } from '../../protocol/i2np/message.ts'
+import type { PeerEvent } from '../../protocol/blocks/peer-event.ts'
 import type { IpPort } from '../../protocol/ssu2/blocks.ts'
-import type { Hash } from '../../protocol/structures/hash.ts'
 import type { RouterInfo } from '../../protocol/structures/router-info.ts'
 
 export type TransportName = 'ntcp2' | 'ssu2'
@@ -46,15 +46,7 @@ export interface Session {
 }
 
 export type SessionEvent =
-  | { readonly kind: 'message'; readonly from: Hash; readonly message: I2npMessage }
-  /** Not yet verified. */
-  | {
-      readonly kind: 'router-info'
-      readonly from: Hash
-      readonly routerInfo: Uint8Array
-      readonly flood: boolean
-    }
-  | { readonly kind: 'clock'; readonly peer: Hash; readonly offset: number }
+  | PeerEvent
   | { readonly kind: 'established'; readonly session: Session; readonly result: Opened }
   | {
       readonly kind: 'ended'
