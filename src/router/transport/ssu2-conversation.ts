@@ -174,11 +174,12 @@ export class Ssu2Conversation implements Session {
     const { remote, clockOffset, rttMs, relayTag, grantedTag, ourAddress, newToken } = established
     const result = { remote, clockOffset, rttMs: rttMs ?? 0, relayTag, grantedTag }
     out.event({ kind: 'established', session: this, result })
+    // The transport may have ended it at once, for another with the same router.
+    if (session.state !== 'data') return
     if (ourAddress !== undefined) out.event({ kind: 'address', session: this, address: ourAddress })
     if (newToken !== undefined)
       out.event({ kind: 'block', session: this, type: Ssu2BlockType.newToken, data: writeNewToken(newToken) })
-    const inner = this.#inner.with(now, out)
-    if (session.state === 'data') session.start(now, inner)
+    session.start(now, this.#inner.with(now, out))
     this.#giveToken(session, now)
   }
 
